@@ -1,0 +1,1 @@
+"""okrt: does a code agent's model fit the runtime it will be deployed in?"""

@@ -1,0 +1,206 @@
+"""Which names a block of code binds and reads, found without running it.
+
+Only the block's own scope is looked at: the bodies of functions, lambdas and classes are not, and
+`exec`, `globals()` and star imports hide what they bind. Names are taken in the order in which the
+code would reach them, every branch taken to be entered.
+"""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+LONGEST_BLOCK = 200_000
+"""Characters. A longer block is not read: a reply of 32,000 tokens is shorter."""
+DEEPEST_BLOCK = 150
+"""Levels of syntax. A fixed limit, because the interpreter's own would make the answer depend on
+how deep the caller stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The names of one block; all empty where the block cannot be read."""
+
+    bound: frozenset[str] = frozenset()
+    """Bound anywhere in the block's own scope."""
+    rebound: frozenset[str] = frozenset()
+    """Bound by a statement of the block's outermost level that does not read the name: `def`,
+    `class`, an import, an assignment."""
+    guarded: frozenset[str] = frozenset()
+    """Read, before the block binds them, in the body of a `try` that names NameError."""
+
+
+@lru_cache(maxsize=64)  # one row asks several questions about the blocks of one episode
+def block(code: str) -> Block:
+    """Returns the names of a block; no code is too broken for an answer."""
+    if len(code) > LONGEST_BLOCK:
+        return Block()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the agent's invalid escapes are not ours to report
+            tree = ast.parse(code)
+        scope = _Scope()
+        scope.visit(tree)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return Block()
+    return Block(frozenset(scope.bound), frozenset(_rebound(tree)), frozenset(scope.guarded))
+
+
+def _rebound(tree: ast.Module) -> Iterable[str]:
+    for statement in tree.body:
+        match statement:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                yield statement.name
+            case ast.Import() | ast.ImportFrom():
+                yield from _imported(statement)
+            case ast.Assign(targets=targets, value=value):
+                yield from _names(targets, ast.Store) - _names([value], ast.Load)
+            case ast.AnnAssign(target=target, value=ast.expr() as value):
+                yield from _names([target], ast.Store) - _names([value], ast.Load)
+
+
+def _names(nodes: Iterable[ast.expr], context: type[ast.expr_context]) -> set[str]:
+    return {
+        node.id
+        for root in nodes
+        for node in ast.walk(root)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, context)
+    }
+
+
+def _imported(statement: ast.Import | ast.ImportFrom) -> Iterable[str]:
+    names = (alias.asname or alias.name.partition(".")[0] for alias in statement.names)
+    return (name for name in names if name != "*")
+
+
+def _names_name_error(handler: ast.ExceptHandler) -> bool:
+    caught = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    return any(isinstance(kind, ast.Name) and kind.id == "NameError" for kind in caught)
+
+
+_LEAVES = (ast.Constant, ast.expr_context)
+"""Most of the nodes of a block that states its data as literals; none names anything."""
+
+
+class _Scope(ast.NodeVisitor):
+    """Follows one scope in the order of evaluation, where that differs from the order of fields."""
+
+    def __init__(self) -> None:
+        self.bound: set[str] = set()
+        self.guarded: set[str] = set()
+        self._read_unbound: set[str] = set()
+        self._depth = 0
+
+    def visit(self, node: ast.AST) -> None:
+        if isinstance(node, _LEAVES):
+            return
+        self._depth += 1
+        if self._depth > DEEPEST_BLOCK:
+            raise RecursionError("the block is nested too deep to be read")
+        super().visit(node)
+        self._depth -= 1
+
+    def _visit_all(self, *nodes: ast.AST | None) -> None:
+        for node in nodes:
+            if node is not None:
+                self.visit(node)
+
+    def _read(self, name: str) -> None:
+        if name not in self.bound:
+            self._read_unbound.add(name)
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if isinstance(node.ctx, ast.Store):
+            self.bound.add(node.id)
+        else:
+            self._read(node.id)
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        self._visit_all(node.value, *node.targets)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        self._visit_all(node.annotation, node.value)
+        if node.value is not None or not isinstance(node.target, ast.Name):
+            self.visit(node.target)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        if isinstance(node.target, ast.Name):
+            self._read(node.target.id)
+        self._visit_all(node.value, node.target)
+
+    def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
+        self._visit_all(node.value, node.target)
+
+    def visit_For(self, node: ast.For | ast.AsyncFor) -> None:
+        self._visit_all(node.iter, node.target, *node.body, *node.orelse)
+
+    visit_AsyncFor = visit_For
+
+    def visit_Import(self, node: ast.Import | ast.ImportFrom) -> None:
+        self.bound.update(_imported(node))
+
+    visit_ImportFrom = visit_Import
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        self._visit_all(*node.decorator_list, node.args, node.returns)
+        self.bound.add(node.name)
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        self.visit(node.args)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        self._visit_all(*node.decorator_list, *node.bases, *node.keywords)
+        self.bound.add(node.name)
+
+    def visit_Try(self, node: ast.Try | ast.TryStar) -> None:
+        before = self._read_unbound
+        self._read_unbound = set()
+        self._visit_all(*node.body)
+        if any(_names_name_error(handler) for handler in node.handlers):
+            self.guarded |= self._read_unbound
+        self._read_unbound |= before
+        self._visit_all(*node.handlers, *node.orelse, *node.finalbody)
+
+    visit_TryStar = visit_Try
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
+        if node.name is not None:
+            self.bound.add(node.name)
+        self.generic_visit(node)
+
+    def visit_ListComp(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp) -> None:
+        self._comprehension(node.generators, node.elt)
+
+    visit_SetComp = visit_ListComp
+    visit_GeneratorExp = visit_ListComp
+
+    def visit_DictComp(self, node: ast.DictComp) -> None:
+        self._comprehension(node.generators, node.key, node.value)
+
+    def _comprehension(self, generators: list[ast.comprehension], *results: ast.expr) -> None:
+        """The first iterable is read outside; the targets are the comprehension's own."""
+        self.visit(generators[0].iter)
+        targets = _names([generator.target for generator in generators], ast.Store)
+        own = targets - self.bound
+        self.bound |= own
+        for position, generator in enumerate(generators):
+            self._visit_all(None if position == 0 else generator.iter, *generator.ifs)
+        self._visit_all(*results)
+        self.bound -= own
+
+    def visit_MatchAs(self, node: ast.MatchAs | ast.MatchStar) -> None:
+        self.generic_visit(node)
+        if node.name is not None:
+            self.bound.add(node.name)
+
+    visit_MatchStar = visit_MatchAs
+
+    def visit_MatchMapping(self, node: ast.MatchMapping) -> None:
+        self.generic_visit(node)
+        if node.rest is not None:
+            self.bound.add(node.rest)

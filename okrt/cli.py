@@ -1,0 +1,172 @@
+"""The `okrt` command: everything about a run that needs no test session."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from importlib import metadata, resources
+from pathlib import Path
+
+import msgspec
+
+from okrt import specs
+from okrt.analysis.rows import Row, row
+from okrt.errors import OkrtError, SpecError, StoreError
+from okrt.report.directory import derive
+from okrt.report.tables import terminal
+from okrt.report.transcript import transcript
+from okrt.store import Problem, read_episodes, read_run
+from okrt.types import Episode
+
+EXAMPLES = """examples:
+  okrt report okrt-runs/20260101-120000-ab12cd
+  okrt show okrt-runs/20260101-120000-ab12cd expert:persistent-stateless-easy-17
+  okrt task opaque_knapsack/easy/eval/17
+  okrt init evals/
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; returns its exit status: 0, 1 (damaged data) or 2 (a mistake of the
+    user's, said in one line)."""
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except OkrtError as error:
+        return _complain(str(error), 2)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has gone: nobody is left to tell
+        return 0
+    except KeyboardInterrupt:
+        return _complain("interrupted", 130)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="okrt",
+        description="Tells whether a code agent's model fits the runtime it will be deployed in. "
+        "Evaluations themselves are run by pytest: pytest evals/ --runtime=stateless --model=DIR",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def add(name: str, command: Callable[[argparse.Namespace], int], text: str, example: str):  # type: ignore[no-untyped-def]
+        one = commands.add_parser(
+            name, help=text, description=text, epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
+        one.set_defaults(command=command)
+        return one
+
+    report = add(
+        "report", _report, "print a run's tables and write rows.jsonl and report.md anew",
+        "okrt report okrt-runs/20260101-120000-ab12cd",
+    )  # fmt: skip
+    report.add_argument("run", type=Path, metavar="RUN", help="a run directory")
+    show = add(
+        "show", _show, "print the transcript of one episode",
+        "okrt show okrt-runs/20260101-120000-ab12cd expert:persistent-stateless-easy-17",
+    )  # fmt: skip
+    show.add_argument("run", type=Path, metavar="RUN", help="a run directory")
+    show.add_argument("episode", metavar="EPISODE", help="an episode id, or the start of one, or "
+                      "a case id: label-contract-tier-seed")  # fmt: skip
+    task = add("task", _task, "print a task", "okrt task opaque_knapsack/easy/eval/17")
+    task.add_argument("id", metavar="ID", help="family/tier/split/seed")
+    task.add_argument("--json", action="store_true", help="with the answers, as JSON")
+    init = add("init", _init, "write an evaluation of your own to start from", "okrt init evals/")
+    init.add_argument("folder", type=Path, metavar="DIR", help="where to write it")
+    add("version", _version, "print the version", "okrt version")
+    return parser
+
+
+def _report(options: argparse.Namespace) -> int:
+    problems: list[Problem] = []
+    rows = [row(episode) for episode in _episodes(options.run, problems)]
+    derive(options.run, _unique(rows), read_run(options.run))
+    print(terminal(_unique(rows), shutil.get_terminal_size((100, 24)).columns), end="")
+    return 1 if any(problem.kind == "corrupt" for problem in problems) else 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    wanted: str = options.episode
+    found: dict[str, Episode] = {}
+    problems: list[Problem] = []
+    for episode in _episodes(options.run, problems):
+        if episode.id.startswith(wanted) or wanted in (_case_id(episode), _case_id(episode, True)):
+            found[episode.id] = episode
+    if not found:
+        raise SpecError(
+            f"{options.run} has no episode {wanted!r}: give an episode id of its rows.jsonl, or a "
+            "case id like expert:persistent-stateless-easy-17"
+        )
+    if len(found) > 1:
+        raise SpecError(f"{wanted!r} is the start of {len(found)} episodes: {', '.join(found)}")
+    print(transcript(*found.values()), end="")
+    return 0
+
+
+def _case_id(episode: Episode, repeat: bool = False) -> str:
+    task = episode.task
+    name = f"{episode.model.label}-{episode.contract}-{task.tier}-{task.seed}"
+    return f"{name}-r{episode.repeat + 1}" if repeat else name
+
+
+def _task(options: argparse.Namespace) -> int:
+    task = specs.task(options.id)
+    if options.json:
+        print(msgspec.json.format(msgspec.json.encode({"id": task.id, **_fields(task)})).decode())
+    else:
+        print(f"{task.id}\n\n{task.prompt}")
+    return 0
+
+
+def _fields(task: object) -> dict[str, object]:
+    fields: dict[str, object] = msgspec.to_builtins(task)
+    return fields
+
+
+def _init(options: argparse.Namespace) -> int:
+    folder: Path = options.folder
+    file = folder / "test_runtime_fit.py"
+    if file.exists():
+        raise StoreError(f"{file} is there already: remove it or name another directory")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(resources.files("okrt").joinpath("starter.txt").read_text("utf-8"))
+    except OSError as error:
+        raise StoreError(f"cannot write {file}: {error.strerror}; name another directory") from None
+    print(f"wrote {file}; run it: pytest {file} --model=expert:persistent --okrt-seeds=5")
+    return 0
+
+
+def _version(options: argparse.Namespace) -> int:
+    print(f"okrt {metadata.version('okrt')}")
+    return 0
+
+
+def _episodes(run: Path, problems: list[Problem]) -> Iterator[Episode]:
+    """Yields a run's episodes; says each damaged line on stderr and adds it to `problems`."""
+    for found in read_episodes(run):
+        if isinstance(found, Problem):
+            problems.append(found)
+            print(f"okrt: {found.message}", file=sys.stderr)
+        else:
+            yield found
+
+
+def _unique(rows: list[Row]) -> list[Row]:
+    """Returns the first row of each episode."""
+    return list({row.episode_id: row for row in reversed(rows)}.values())[::-1]
+
+
+def _complain(message: str, status: int) -> int:
+    print(f"okrt: {message}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

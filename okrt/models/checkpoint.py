@@ -1,0 +1,180 @@
+"""A checkpoint directory as files: what is in it, what names it, what `okrt.json` says of it.
+
+Nothing is loaded here, so that a mistyped path is told in an instant. A checkpoint is what
+`save_pretrained` writes, of a model with its tokenizer or of a PEFT adapter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from okrt.errors import SpecError
+from okrt.types import TrainedUnder
+
+NOTE_FILE = "okrt.json"
+ADAPTER_CONFIG = "adapter_config.json"
+
+_MODEL_WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")
+_ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+_BEHAVIOUR = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+)
+"""Files beside the weights that decide what a checkpoint answers: stop tokens, template."""
+_VOCABULARIES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "merges.txt")
+_TEXT_TO_IDS = ("added_tokens", "normalizer", "pre_tokenizer", "model")
+"""Parts of tokenizer.json that decide which ids a text has."""
+
+
+class CheckpointNote(msgspec.Struct, frozen=True):
+    """What `okrt.json` says of the checkpoint beside it. Further fields are the trainer's."""
+
+    trained_under: TrainedUnder = "unknown"
+    tiers: tuple[str, ...] | None = None
+
+
+class _AdapterConfig(msgspec.Struct):
+    base_model_name_or_path: str
+
+
+def is_adapter(path: Path) -> bool:
+    return (path / ADAPTER_CONFIG).is_file()
+
+
+def check_checkpoint(path: Path) -> None:
+    """Returns where `path` holds a model, its tokenizer, and the base of an adapter.
+
+    Raises:
+        SpecError: it does not; the message names what is missing and the remedy.
+    """
+    if not path.is_dir():
+        raise SpecError(f"{path}: no such directory; give a directory that save_pretrained wrote")
+    if is_adapter(path):
+        if not _matching(path, _ADAPTER_WEIGHTS):
+            raise SpecError(f"{path}: no adapter_model.safetensors; save the adapter again")
+        check_checkpoint(base_path(path))
+        return
+    missing = [
+        what
+        for what, there in (
+            ("config.json", (path / "config.json").is_file()),
+            ("weights (model.safetensors)", bool(_matching(path, _MODEL_WEIGHTS))),
+            ("a tokenizer (tokenizer.json)", bool(_matching(path, _VOCABULARIES))),
+        )
+        if not there
+    ]
+    if missing:
+        raise SpecError(
+            f"{path}: no checkpoint: {', '.join(missing)} missing; save the model and its "
+            "tokenizer there with save_pretrained, or give the directory that holds them"
+        )
+
+
+def base_path(path: Path) -> Path:
+    """Returns the directory of the model that the adapter in `path` was trained on.
+
+    A relative path is tried from the working directory, then from the adapter's.
+
+    Raises:
+        SpecError: adapter_config.json is not one, or the base is not there.
+    """
+    config = path / ADAPTER_CONFIG
+    try:
+        recorded = msgspec.json.decode(config.read_bytes(), type=_AdapterConfig)
+    except msgspec.MsgspecError as error:
+        raise SpecError(f"{config}: not the configuration of an adapter: {error}") from error
+    base = recorded.base_model_name_or_path
+    for candidate in (Path(base), path / base):
+        if candidate.is_dir():
+            return candidate
+    raise SpecError(
+        f"{path}: the adapter's base {base!r} is not there; put the base model at that path, or "
+        f"write its directory as base_model_name_or_path into {config}"
+    )
+
+
+def tokenizer_path(path: Path) -> Path:
+    """Returns the directory whose tokenizer is used: an adapter's own if it brings one."""
+    return path if _matching(path, _VOCABULARIES) or not is_adapter(path) else base_path(path)
+
+
+def weight_bytes(path: Path) -> int:
+    """Returns the size on disk of the weights, an adapter's base included."""
+    own = sum(file.stat().st_size for file in _weight_files(path))
+    return own + (weight_bytes(base_path(path)) if is_adapter(path) else 0)
+
+
+def checkpoint_digest(path: Path) -> str:
+    """Returns the digest of whatever decides the answers; an adapter's includes its base's.
+
+    It depends neither on where the directories lie nor on `okrt.json`.
+    """
+    files = _weight_files(path) + [path / name for name in _BEHAVIOUR if (path / name).is_file()]
+    parts = {file.name: _file_digest(file) for file in files}
+    parts["tokenizer"] = tokenizer_digest(path)
+    if is_adapter(path):
+        config = json.loads((path / ADAPTER_CONFIG).read_bytes())
+        parts[ADAPTER_CONFIG] = _digest_of({**config, "base_model_name_or_path": None})
+        parts["base"] = checkpoint_digest(base_path(path))
+    return _digest_of(parts)
+
+
+def tokenizer_digest(path: Path) -> str:
+    """Returns the digest of what turns text into ids: the same for two checkpoints that tokenise
+    alike, however their padding, truncation or chat template differ."""
+    home = tokenizer_path(path)
+    fast = home / "tokenizer.json"
+    if fast.is_file():
+        content = json.loads(fast.read_bytes())
+        return _digest_of({part: content.get(part) for part in _TEXT_TO_IDS})
+    return _digest_of({file.name: _file_digest(file) for file in _matching(home, _VOCABULARIES)})
+
+
+def read_note(path: Path) -> CheckpointNote:
+    """Returns what `okrt.json` in `path` says; a checkpoint without one is `unknown`.
+
+    Raises:
+        SpecError: the file is no JSON, or holds a value that means nothing.
+    """
+    file = path / NOTE_FILE
+    if not file.is_file():
+        return CheckpointNote()
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=CheckpointNote)
+    except msgspec.MsgspecError as error:
+        raise SpecError(
+            f"{file}: {error}; trained_under is persistent, stateless, mixed or unknown, "
+            "tiers a list of names"
+        ) from error
+
+
+def _matching(path: Path, patterns: tuple[str, ...]) -> list[Path]:
+    return sorted(file for pattern in patterns for file in path.glob(pattern) if file.is_file())
+
+
+def _weight_files(path: Path) -> list[Path]:
+    return _matching(path, _ADAPTER_WEIGHTS if is_adapter(path) else _MODEL_WEIGHTS)
+
+
+def _digest_of(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def _file_digest(file: Path) -> str:
+    stat = file.stat()
+    return _digest_of_version(file.resolve(), stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=256)
+def _digest_of_version(file: Path, mtime_ns: int, size: int) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""Rows and episodes -> text for people. Pure functions; nothing here prints or reads a file."""

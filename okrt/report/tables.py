@@ -1,0 +1,178 @@
+"""Rows -> the table of the terminal and the Markdown report: models down, runtimes across."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from okrt.analysis.cells import AXES, Table, tables
+from okrt.analysis.rows import Row
+from okrt.report.plain import one_line, plain
+from okrt.report.texts import failures, figures, notes, title, trainings
+
+NO_EPISODES = "no episodes"
+_GAP = 2
+_NARROWEST = 20
+"""Columns; below it text is wrapped as if there were so many."""
+
+MEANING = (
+    "Intervals are over tasks: they speak about these checkpoints on tasks drawn like these, not "
+    "about what training this way would give again.",
+    "Intervals that overlap do not show that two cells are equal, and nothing was decided here.",
+    "A score stands between the floor (blind play) and the reference (scripted play under the same "
+    "budget); between tiers compare relative scores, not scores.",
+    "Total tokens count the history again in each turn, as the published measure does; new tokens "
+    "count what is fed or generated for the first time. Where a limit ended many episodes, the "
+    "means of turns and tokens are lower bounds.",
+    "A missing-variable episode has at least one uncaught NameError; in a lost-variable episode an "
+    "earlier turn had bound the name. Losses that the code catches itself are in neither.",
+    "What a model was trained under is what was declared for it. Scripted experts check the "
+    "harness and are no evidence about models.",
+)
+
+
+def terminal(rows: Iterable[Row], width: int = 100) -> str:
+    """Returns the tables as plain text, and the infrastructure failures.
+
+    Contracts that do not fit beside one another in `width` columns are set below one another; a
+    single one is never cut. Ends in a newline.
+    """
+    kept = list(rows)
+    parts = ["\n".join(_section(table, width)) for table in tables(kept)]
+    if broken := failures(kept):
+        parts.append("\n".join([broken[0], *_wrapped(broken[1:], width)]))
+    return ("\n\n".join(parts) or NO_EPISODES) + "\n"
+
+
+def markdown(rows: Iterable[Row], run: Mapping[str, Any]) -> str:
+    """Returns the report of a run directory; `run` is its `run.json`, of which any part may lack.
+
+    Ends in a newline.
+    """
+    kept = sorted(rows, key=lambda row: row.episode_id)
+    lines = ["# okrt report", "", *_bullets(_about(run, kept)), "", "## Results", ""]
+    for table in tables(kept):
+        lines += [f"### {_unmarked(title(table))}", "", *_bullets(notes(table)), ""]
+        lines += [*_pipes(table), ""]
+    lines += [] if kept else [NO_EPISODES, ""]
+    if broken := failures(kept):
+        lines += [f"## {broken[0]}", "", *_bullets(broken[1:]), ""]
+    lines += ["## Models", "", *_models(kept), ""]
+    lines += ["## Settings", "", *_bullets(_settings(run, kept)), ""]
+    lines += ["## Versions", "", *_bullets(_versions(run)), ""]
+    lines += ["## What this does and does not mean", "", *_bullets(MEANING)]
+    return "\n".join(lines) + "\n"
+
+
+def _section(table: Table, width: int) -> list[str]:
+    shown = figures(table)
+    under = trainings(table)
+    lines = textwrap.wrap(plain(title(table)), max(width, _NARROWEST), break_on_hyphens=False)
+    lines += _wrapped(notes(table), width)
+    first = max([len(name) for model in shown.values() for name, _ in model], default=0) + 2
+    texts = [text for model in shown.values() for _, cells in model for text in cells]
+    column = max(map(len, [*texts, *table.contracts]))
+    beside = max(1, (width - first) // (column + _GAP))
+    for start in range(0, len(table.contracts), beside):
+        chosen = slice(start, start + beside)
+        lines += ["", _line("", table.contracts[chosen], first, column)]
+        for model, cells in shown.items():
+            lines.append(one_line(_model(model, under)))
+            lines += [_line(f"  {name}", text[chosen], first, column) for name, text in cells]
+    return lines
+
+
+def _wrapped(lines: Iterable[str], width: int) -> list[str]:
+    return [
+        part
+        for line in lines
+        for part in textwrap.wrap(
+            line,
+            max(width, _NARROWEST),
+            initial_indent="  ",
+            subsequent_indent="    ",
+            break_on_hyphens=False,
+        )
+    ]
+
+
+def _line(head: str, cells: Sequence[str], first: int, column: int) -> str:
+    gap = " " * _GAP
+    return gap.join([head.ljust(first), *(cell.ljust(column) for cell in cells)]).rstrip()
+
+
+def _model(label: str, under: Mapping[str, str]) -> str:
+    return f"{label} (trained under {under[label]})" if label in under else label
+
+
+def _pipes(table: Table) -> list[str]:
+    under = trainings(table)
+    lines = [
+        _pipe(["model", "metric", *table.contracts]),
+        _pipe(["---"] * (2 + len(table.contracts))),
+    ]
+    for model, metrics in figures(table).items():
+        for position, (name, cells) in enumerate(metrics):
+            lines.append(_pipe(["" if position else _model(model, under), name, *cells]))
+    return lines
+
+
+def _pipe(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(_cell(cell) for cell in cells)} |"
+
+
+def _cell(text: str) -> str:
+    return _unmarked(one_line(text)).replace("|", "\\|")
+
+
+def _unmarked(text: str) -> str:
+    """Text from outside may hold HTML, such as a server's error page."""
+    return plain(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;")
+
+
+def _bullets(lines: Iterable[str]) -> list[str]:
+    return [f"- {_unmarked(line)}" for line in lines]
+
+
+def _about(run: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:
+    lines = [f"{name}: {_text(run.get(name))}" for name in ("created", "commit", "machine")]
+    isolation = sorted({str(row.timing.get("isolation", "not recorded")) for row in rows})
+    lines.append(f"isolation of the code that ran: {', '.join(isolation) or 'nothing ran'}")
+    lines.append(f"episodes: {len(rows)}")
+    if run.get("complete") is False:
+        lines.append("**incomplete**: cases that the run was to hold are missing or failed")
+    return lines
+
+
+def _models(rows: Sequence[Row]) -> list[str]:
+    fields = ("model", "model_spec", "model_kind", "trained_under", "model_digest", "tokenizer")
+    found = sorted({tuple(str(getattr(row, field) or "") for field in fields) for row in rows})
+    return [_pipe(fields), _pipe(["---"] * len(fields)), *map(_pipe, found)]
+
+
+def _settings(run: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:
+    lines = [f"{name}: {_text(run.get(name))}" for name in ("arguments", "settings")]
+    for axis in AXES:
+        values = sorted({getattr(row, axis) for row in rows})
+        lines.append(f"{axis}: {', '.join(map(_text, values))}")
+    return lines
+
+
+def _versions(run: Mapping[str, Any]) -> list[str]:
+    versions = run.get("versions") or {}
+    return [f"{name} {_text(versions[name])}" for name in sorted(versions)] or ["not recorded"]
+
+
+def _text(value: Any) -> str:
+    """A value of `run.json` in words."""
+    match value:
+        case None:
+            return "not recorded"
+        case Mapping():
+            parts = {key: "none" if value[key] is None else _text(value[key]) for key in value}
+            return ", ".join(f"{key} {parts[key]}" for key in sorted(parts))
+        case list() | tuple():
+            return " ".join(map(str, value))
+        case _:
+            return str(value)

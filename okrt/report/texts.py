@@ -1,0 +1,192 @@
+"""What a table says in words and figures, before it is laid out.
+
+Scores are shown in [0, 1] and rates in percent; a mean is shown as a lower bound (">=") where
+limits cut more than 5% of the episodes; what was not measured is said to be so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+from okrt.analysis.cells import CENSORED_LIMIT, Cell, Table
+from okrt.analysis.rows import Row
+from okrt.analysis.stats import Estimate
+from okrt.report.plain import one_line
+
+SELF_CHECK = "self-check of the harness (scripted experts, not evidence about models)"
+NOTHING = "-"
+NOT_MEASURED = "not measured"
+
+
+def title(table: Table) -> str:
+    """Returns the heading: what is crossed, where, and whether it says anything about models."""
+    axes = [f"{axis}={value}" for axis, value in table.axes.items()]
+    crossed = "train x runtime" if trainings(table) else "model x runtime"
+    heading = ", ".join([f"{table.family}/{table.tier}", *axes, crossed])
+    return f"{heading}: {SELF_CHECK}" if _scripted(table) else heading
+
+
+def trainings(table: Table) -> dict[str, str]:
+    """Returns what each model was trained under, if that is known of all and differs, else {}.
+
+    Of scripted experts alone it is {}: they follow the idiom of a contract, nothing trained them.
+    """
+    under = {row.model: row.trained_under for row in table.rows}
+    known = "unknown" not in under.values() and len(set(under.values())) > 1
+    if not known or _scripted(table):
+        return {}
+    return {model: str(training) for model, training in under.items()}
+
+
+def _scripted(table: Table) -> bool:
+    return all(row.model_spec.startswith("expert:") for row in table.rows)
+
+
+def notes(table: Table) -> list[str]:
+    """Returns the lines beneath the heading: tasks, intervals, and what keeps figures apart."""
+    cells = list(table.cells.values())
+    lines = [_tasks(table), *_intervals(cells)]
+    if any(cell.relative_score.value is not None for cell in cells):
+        lines.append("relative score: 0 is blind play, 1 is the reference player")
+    if any(cell.at_least for cell in cells):
+        share = f"{CENSORED_LIMIT:.0%}"
+        lines.append(f"means with >= are lower bounds: a limit ended over {share} of the episodes")
+    if len(table.tokenizers) > 1:
+        counted = ", ".join(one_line(tokenizer, 24) for tokenizer in table.tokenizers)
+        lines.append(
+            f"tokens do not compare between models here (counted by {counted}); characters do"
+        )
+    return lines
+
+
+def figures(table: Table) -> dict[str, list[tuple[str, list[str]]]]:
+    """Returns, for each model, its metrics with one text for each contract of the table.
+
+    Left out are metrics that no cell has, and those that matter only in some tables.
+    """
+    metrics = [(name, show) for name, show in _METRICS if _applies(name, show, table)]
+    found: dict[str, list[tuple[str, list[str]]]] = {}
+    for model in table.models:
+        cells = [table.cells.get((model, contract)) for contract in table.contracts]
+        found[model] = [
+            (name, [(show(cell) if cell else "") or NOTHING for cell in cells])
+            for name, show in metrics
+        ]
+    return found
+
+
+def failures(rows: Iterable[Row]) -> list[str]:
+    """Returns a heading and a line for each boundary at which infrastructure failed, or nothing."""
+    ordered = sorted(rows, key=lambda row: row.episode_id)
+    broken = [(row, row.failure) for row in ordered if row.failure is not None]
+    lines = []
+    for boundary in sorted({failure.boundary for _, failure in broken}):
+        there = [(row, failure) for row, failure in broken if failure.boundary == boundary]
+        row, failure = there[0]
+        message = one_line(f"{failure.error_type}: {failure.message}")
+        where = one_line(f"{row.model}, {row.contract}, {row.task_id}")
+        lines.append(f"{boundary}: {len(there)}, the first: {message} ({where})")
+    if lines:
+        plural = "s" if len(broken) > 1 else ""
+        lines.insert(0, f"Infrastructure failures: {len(broken)} episode{plural}, never scored")
+    return lines
+
+
+def _applies(name: str, show: Callable[[Cell], str], table: Table) -> bool:
+    if name == "characters" and len(table.tokenizers) < 2:
+        return False
+    if name == "infrastructure failures":
+        return any(cell.failures for cell in table.cells.values())
+    return any(show(cell) for cell in table.cells.values())
+
+
+def _tasks(table: Table) -> str:
+    scored = [row for row in table.rows if row.score is not None]
+    seeds = _spans({row.seed for row in scored})
+    splits = "/".join(sorted({row.split for row in table.rows}))
+    count = len({row.task_id for row in scored})
+    repeats = len({row.repeat for row in scored})
+    line = f"{count} task{'' if count == 1 else 's'} ({splits}, seeds {seeds or NOTHING})"
+    if repeats > 1:
+        line += f", {repeats} repeats of each, averaged first"
+    held = [cell.tasks for cell in table.cells.values()]
+    if len({*held, count}) > 1:
+        line += f"; not every cell holds all: {min(held)} to {max(held)}"
+    return line
+
+
+def _spans(seeds: Collection[int]) -> str:
+    """Returns `0-9, 12` for these seeds; of many spans, the first and the last."""
+    starts = [seed for seed in seeds if seed - 1 not in seeds]
+    ends = [seed for seed in seeds if seed + 1 not in seeds]
+    spans = [
+        str(start) if start == end else f"{start}-{end}"
+        for start, end in zip(sorted(starts), sorted(ends), strict=True)
+    ]
+    return ", ".join(spans if len(spans) <= 4 else [*spans[:2], "...", spans[-1]])
+
+
+def _intervals(cells: Sequence[Cell]) -> list[str]:
+    estimates = [
+        estimate
+        for cell in cells
+        for estimate in (
+            cell.score,
+            cell.relative_score,
+            cell.solved,
+            cell.missing_variable_rate,
+            cell.lost_rate,
+            cell.score_per_1k,
+        )
+    ]
+    claimed = [estimate for estimate in estimates if estimate.low is not None]
+    notes = []
+    if claimed:
+        methods = "; ".join(sorted({estimate.method for estimate in claimed}))
+        levels = ", ".join(sorted({f"{100 * estimate.level:g}%" for estimate in claimed}))
+        notes.append(f"[low, high]: {levels} interval over tasks ({methods})")
+    unclaimed = [one for one in estimates if one.value is not None and one.low is None]
+    if unclaimed:
+        reasons = "; ".join(sorted({one.method.removeprefix("none: ") for one in unclaimed}))
+        notes.append(f"[{NOTHING}]: no interval is claimed ({reasons})")
+    return notes
+
+
+def _estimate(estimate: Estimate, cell: Cell, scale: float, decimals: int, unit: str = "") -> str:
+    if estimate.value is None:
+        return ""
+    text = f"{scale * estimate.value:.{decimals}f}{unit} "
+    if estimate.low is None or estimate.high is None:
+        text += f"[{NOTHING}]"
+    else:
+        text += f"[{scale * estimate.low:.{decimals}f}, {scale * estimate.high:.{decimals}f}]"
+    return text if estimate.n == cell.tasks else f"{text} (n={estimate.n})"
+
+
+def _mean(value: float | None, cell: Cell, decimals: int = 0) -> str:
+    if value is None:
+        return NOT_MEASURED if cell.n else ""
+    return f"{'>= ' if cell.at_least else ''}{value:,.{decimals}f}"
+
+
+_METRICS: tuple[tuple[str, Callable[[Cell], str]], ...] = (
+    ("score", lambda cell: _estimate(cell.score, cell, 1, 3)),
+    ("relative score", lambda cell: _estimate(cell.relative_score, cell, 1, 3)),
+    ("solved", lambda cell: _estimate(cell.solved, cell, 100, 1, "%")),
+    ("turns", lambda cell: _mean(cell.turns, cell, 1)),
+    ("completion tokens", lambda cell: _mean(cell.completion_tokens, cell)),
+    ("new tokens", lambda cell: _mean(cell.new_tokens, cell)),
+    ("total tokens", lambda cell: _mean(cell.total_tokens, cell)),
+    ("characters", lambda cell: _mean(cell.transcript_chars, cell)),
+    (
+        "missing-variable episodes",
+        lambda cell: _estimate(cell.missing_variable_rate, cell, 100, 1, "%"),
+    ),
+    ("lost-variable episodes", lambda cell: _estimate(cell.lost_rate, cell, 100, 1, "%")),
+    ("score x100 per 1k tokens", lambda cell: _estimate(cell.score_per_1k, cell, 100, 2)),
+    (
+        "ended by a limit",
+        lambda cell: "" if cell.censored_share is None else f"{cell.censored_share:.1%}",
+    ),
+    ("infrastructure failures", lambda cell: str(cell.failures)),
+)

@@ -1,0 +1,297 @@
+"""Drivers over many rollouts: the only place where failures become records.
+
+A failure is put down to one boundary, once: what a model raises is `model`, a sandbox that cannot
+be had is `runtime`, a family that breaks its protocol is `family`. What a model's code does is
+data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from time import perf_counter
+from typing import Any, TypeVar
+
+from okrt.episode import Rollout, rollout
+from okrt.errors import FamilyError, InfrastructureError, ModelFailure, RuntimeFailure
+from okrt.prompts import prompt_digest, tool_cap
+from okrt.types import (
+    Boundary,
+    Completion,
+    Contract,
+    Conversation,
+    Environment,
+    Episode,
+    Failure,
+    Limits,
+    Model,
+    ModelCard,
+    Outcome,
+    Runtime,
+    Session,
+    Settings,
+    Task,
+    TaskFamily,
+    Trajectory,
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One episode to be run."""
+
+    family: TaskFamily
+    task: Task
+    contract: Contract
+    card: ModelCard
+    model: Model
+    settings: Settings
+    repeat: int = 0
+
+
+def episode_id(case: Case) -> str:
+    """Returns 16 hex digits that name the episode on any machine, before it is run.
+
+    They depend on the task, repeat, contract, model (its label, and its weights or spec), settings
+    and prompt texts; not on a path, a time or the order of running.
+    """
+    identity = {
+        "task": case.task.id,
+        "repeat": case.repeat,
+        "contract": case.contract.name,
+        "model": [case.card.label, case.card.digest or case.card.spec],
+        "settings": asdict(case.settings),
+        "prompt": prompt_digest(case.task, case.contract, case.settings),
+    }
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def run_cases(cases: Iterable[Case], runtime: Runtime, in_flight: int = 1) -> Iterator[Episode]:
+    """Yields the episodes of the cases as they end, up to `in_flight` of one model at a time.
+
+    Cases are drawn as places come free, one ahead. Closing the iterator closes the sessions that
+    are open. Failures come as episodes.
+
+    Raises:
+        okrt.errors.UsageError: the settings name no prompt.
+    """
+    source = iter(cases)
+    upcoming = next(source, None)
+    live: list[_Live] = []
+    try:
+        while upcoming or live:
+            while upcoming and len(live) < in_flight and _same_model(live, upcoming):
+                started = _start(upcoming, runtime)
+                upcoming = next(source, None)
+                if isinstance(started, Episode):
+                    yield started
+                else:
+                    live.append(started)
+            ended = _step(live)
+            live = [one for one in live if one.episode is None]
+            yield from ended
+    finally:
+        for one in live:
+            one.session.close()
+
+
+def failed(case: Case, error: Exception, boundary: Boundary) -> Episode:
+    """Returns the record of a case that infrastructure kept from ending."""
+    name = type(error).__name__
+    if error.__cause__ is not None and isinstance(error, InfrastructureError):
+        name = type(error.__cause__).__name__
+    return _record(case, None, None, Failure(boundary, name, str(error)), {})
+
+
+@dataclass(frozen=True, slots=True)
+class _Guarded:
+    """An environment whose faults are family errors."""
+
+    inner: Environment
+
+    @property
+    def tools(self) -> dict[str, Callable[..., Any]]:
+        return guard_family("Environment.tools", lambda: dict(self.inner.tools))
+
+    @property
+    def finished(self) -> bool:
+        return guard_family("Environment.finished", lambda: bool(self.inner.finished))
+
+    def outcome(self) -> Outcome:
+        outcome = guard_family("Environment.outcome", self.inner.outcome)
+        check_outcome(outcome)
+        return outcome
+
+
+@dataclass(slots=True)
+class _Live:
+    """A rollout under way. `conversation` is what the model has to answer next."""
+
+    case: Case
+    environment: Environment
+    session: Session
+    rollout: Rollout
+    conversation: Conversation
+    isolation: str
+    started: float
+    model_s: float = 0.0
+    batch_sizes: list[int] = field(default_factory=list)
+    episode: Episode | None = None
+
+
+def _same_model(live: list[_Live], case: Case) -> bool:
+    return not live or live[-1].case.model is case.model
+
+
+def _start(case: Case, runtime: Runtime) -> _Live | Episode:
+    started = perf_counter()
+    try:
+        environment = _Guarded(
+            guard_family("TaskFamily.environment", lambda: case.family.environment(case.task))
+        )
+        tools = environment.tools
+        limits = Limits(tool_cap=tool_cap(case.task, case.settings))
+        seed = f"{case.task.id}/{case.repeat}"
+        session = runtime.open(case.contract, tools, limits, seed)
+    except InfrastructureError as error:
+        return failed(case, error, boundary_of(error))
+    loop = rollout(
+        case.task,
+        environment,
+        case.contract,
+        session,
+        case.settings,
+        repeat=case.repeat,
+        episode_id=episode_id(case),
+    )
+    try:
+        conversation = next(loop)
+    except BaseException:
+        session.close()
+        raise
+    return _Live(case, environment, session, loop, conversation, runtime.isolation, started)
+
+
+def _step(live: list[_Live]) -> list[Episode]:
+    """Has the model answer every conversation once; returns the episodes that ended by it."""
+    if not live:
+        return []
+    started = perf_counter()
+    try:
+        completions = _generate(live[0].case.model, [one.conversation for one in live])
+    except ModelFailure as error:
+        for one in live:
+            _end(one, failed(one.case, error, "model"))
+        return [one.episode for one in live if one.episode]
+    share = (perf_counter() - started) / len(live)
+    for one, completion in zip(live, completions, strict=True):
+        one.model_s += share
+        one.batch_sizes.append(len(live))
+        _advance(one, completion)
+    return [one.episode for one in live if one.episode]
+
+
+def _generate(model: Model, conversations: list[Conversation]) -> list[Completion]:
+    try:
+        completions = model.generate(conversations)
+    except ModelFailure:
+        raise
+    except Exception as error:
+        raise ModelFailure(f"model {model.name!r} raised {_one_line(error)}") from error
+    if len(completions) != len(conversations) or not all(
+        isinstance(completion, Completion) for completion in completions
+    ):
+        raise ModelFailure(
+            f"model {model.name!r}: generate must return one Completion for each of the "
+            f"{len(conversations)} conversations, got {completions!r:.200}"
+        )
+    return completions
+
+
+def _advance(one: _Live, completion: Completion) -> None:
+    try:
+        one.conversation = one.rollout.send(completion)
+    except StopIteration as stop:
+        _end(one, _judged(one, stop.value))
+    except InfrastructureError as error:
+        _end(one, failed(one.case, error, boundary_of(error)))
+
+
+def _judged(one: _Live, trajectory: Trajectory) -> Episode:
+    try:
+        outcome = one.environment.outcome()
+    except FamilyError as error:
+        return failed(one.case, error, "family")
+    timing: dict[str, float | str] = {
+        "wall_s": perf_counter() - one.started,
+        "model_s": one.model_s,
+        "sandbox_s": sum(turn.timing.get("sandbox_s", 0.0) for turn in trajectory.turns),
+        "batch_size": sum(one.batch_sizes) / len(one.batch_sizes),
+        "isolation": one.isolation,
+    }
+    return _record(one.case, trajectory, outcome, None, timing)
+
+
+def _end(one: _Live, episode: Episode) -> None:
+    one.episode = episode
+    one.rollout.close()
+    one.session.close()
+
+
+def _record(
+    case: Case,
+    trajectory: Trajectory | None,
+    outcome: Outcome | None,
+    failure: Failure | None,
+    timing: dict[str, float | str],
+) -> Episode:
+    return Episode(
+        id=episode_id(case),
+        task=case.task,
+        repeat=case.repeat,
+        contract=case.contract.name,
+        model=case.card,
+        settings=case.settings,
+        prompt_digest=prompt_digest(case.task, case.contract, case.settings),
+        trajectory=trajectory,
+        outcome=outcome,
+        failure=failure,
+        timing=timing,
+    )
+
+
+def boundary_of(error: InfrastructureError) -> Boundary:
+    """Returns the boundary that an infrastructure error is put down to."""
+    if isinstance(error, RuntimeFailure):
+        return "runtime"
+    return "family" if isinstance(error, FamilyError) else "model"
+
+
+def guard_family(member: str, call: Callable[[], T]) -> T:
+    """Returns what a member of a family returns; whatever it raises becomes a FamilyError."""
+    try:
+        return call()
+    except FamilyError:
+        raise
+    except Exception as error:
+        raise FamilyError(f"{member} raised {_one_line(error)}") from error
+
+
+def check_outcome(outcome: Outcome) -> None:
+    """Raises FamilyError, naming the member, unless the outcome keeps its protocol."""
+    if not isinstance(outcome, Outcome):
+        raise FamilyError(f"Environment.outcome must return an Outcome, got {outcome!r:.200}")
+    if not (isinstance(outcome.score, int | float) and 0 <= outcome.score <= 1):
+        raise FamilyError(f"Outcome.score must lie in [0, 1], got {outcome.score!r:.200}")
+    for key, value in outcome.metrics.items():
+        if value is not None and not math.isfinite(value):
+            raise FamilyError(f"Outcome.metrics[{key!r}] must be finite or None, got {value!r}")
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"

@@ -1,0 +1,1 @@
+"""Where code runs: contracts, and the process that keeps them."""

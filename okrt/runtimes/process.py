@@ -1,0 +1,198 @@
+"""The host's handle on its zygote, and on the processes that the zygote forks."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import itertools
+import json
+import os
+import secrets
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from okrt.errors import RuntimeFailure
+from okrt.runtimes.scratch import remove_tree
+from okrt.runtimes.wire import Wire
+
+SCRIPT = Path(__file__).with_name("zygote.py")
+START_S = 60.0
+"""How long a child may take to be set up, the start of the zygote included."""
+ANSWER_S = 10.0
+"""How long the zygote may take to take or answer a request, or to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A sandboxed process: its number with the zygote, and the wire to it."""
+
+    number: int
+    wire: Wire
+
+
+class ZygoteProcess:
+    """A running zygote, stopped at exit at the latest. Any thread may use it: a request is one
+    message, and none waits for another's.
+
+    Raises:
+        RuntimeFailure: it cannot be started.
+    """
+
+    def __init__(self) -> None:
+        self._owner = os.getpid()
+        self._numbers = itertools.count()
+        self._stopped = False
+        try:
+            self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            # The zygote makes it, so that it is there only while somebody will remove it.
+            self._root = Path(tempfile.gettempdir(), f"okrt-{secrets.token_hex(8)}")
+        except OSError as error:
+            raise RuntimeFailure(f"cannot prepare the sandbox: {error}") from error
+        self._control.settimeout(ANSWER_S)
+        # -S leaves out site-packages; -I would ignore PYTHONHASHSEED.
+        flags = ["-s", "-S", "-P"]
+        arguments = [str(theirs.fileno()), str(self._owner), str(self._root)]
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
+                [sys.executable, *flags, str(SCRIPT), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env=_environment(),
+                cwd="/",
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._control.close()
+            raise RuntimeFailure(
+                f"cannot start the sandbox with {sys.executable!r}: {error}"
+            ) from error
+        finally:
+            theirs.close()
+        atexit.register(self.stop)
+
+    @property
+    def alive(self) -> bool:
+        return not self._stopped and self._process.poll() is None
+
+    def fork(self, memory_mib: int, cpu_s: int) -> Child:
+        """Asks for a process and returns at once; `Wire.wait_ready` waits for it.
+
+        Raises:
+            RuntimeFailure: the zygote is gone, or no descriptor is free.
+        """
+        number = next(self._numbers)
+        request = {"fork": number, "memory_mib": memory_mib, "cpu_s": cpu_s}
+        try:
+            ours, theirs = socket.socketpair()
+            with theirs:
+                try:
+                    reading, writing = os.pipe()
+                except OSError:
+                    ours.close()
+                    raise
+                wire = Wire(ours, reading)
+                try:
+                    self._send(request, [theirs.fileno(), writing])
+                except RuntimeFailure:
+                    wire.close()
+                    raise
+                finally:
+                    os.close(writing)
+        except OSError as error:
+            raise RuntimeFailure(f"cannot open the wire to a sandbox process: {error}") from error
+        return Child(number, wire)
+
+    def end(self, child: Child) -> None:
+        """The child is killed and its directory removed, soon; its wire is closed, now."""
+        child.wire.kill()
+        with contextlib.suppress(RuntimeFailure):  # a dead zygote has taken its children with it
+            self._send({"reap": child.number}, [])
+        child.wire.close()
+
+    def exit_code(self, child: Child) -> int:
+        """Returns how a child ended (minus the signal that killed it), ending it if need be.
+
+        Raises:
+            RuntimeFailure: the zygote is gone, so the child died of that.
+        """
+        try:
+            reading, writing = os.pipe()
+        except OSError as error:
+            raise RuntimeFailure(f"cannot ask how a sandbox process ended: {error}") from error
+        try:
+            self._send({"reap": child.number}, [writing])
+        finally:
+            os.close(writing)
+        with os.fdopen(reading, "rb") as answer:
+            poll = select.poll()
+            poll.register(answer, select.POLLIN)
+            if not poll.poll(ANSWER_S * 1000):
+                raise RuntimeFailure(f"the sandbox's zygote gave no answer for {ANSWER_S:g} s")
+            text = answer.read()
+        if not text:
+            raise RuntimeFailure(self._epitaph())
+        return int(text)
+
+    def stop(self) -> None:
+        """The zygote, its children and their directories are gone. Idempotent."""
+        if self._stopped or os.getpid() != self._owner:
+            return
+        self._stopped = True
+        atexit.unregister(self.stop)
+        self._control.close()
+        try:
+            self._process.wait(ANSWER_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._process.stderr is not None:
+            self._process.stderr.close()
+        remove_tree(self._root)
+
+    def abandon(self) -> None:
+        """After a fork of the host: this process lets go of what belongs to its parent."""
+        self._stopped = True
+        self._control.close()
+        if self._process.stderr is not None:
+            self._process.stderr.close()
+        self._process.returncode = 0  # not ours to wait for, nor to warn about
+
+    def _send(self, request: dict[str, int], descriptors: list[int]) -> None:
+        try:
+            socket.send_fds(self._control, [json.dumps(request).encode()], descriptors)
+        except OSError as error:
+            raise RuntimeFailure(self._epitaph()) from error
+
+    def _epitaph(self) -> str:
+        if self._stopped:
+            return "the sandbox has been closed"
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(1.0)
+        status = self._process.returncode
+        if status is None:
+            return "the sandbox's zygote does not answer"
+        assert self._process.stderr is not None
+        last = self._process.stderr.read().decode(errors="replace").strip().splitlines()[-1:]
+        return ": ".join([f"the sandbox's zygote has ended (status {status})", *last])
+
+
+def _environment() -> dict[str, str]:
+    """Nothing of the host's but what its interpreter may need to start."""
+    kept = {
+        name: os.environ[name] for name in ("LD_LIBRARY_PATH", "PYTHONHOME") if name in os.environ
+    }
+    return {
+        **kept,
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "PYTHONUTF8": "1",
+        "PYTHONHASHSEED": "0",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }

@@ -1,0 +1,212 @@
+"""One episode's interpreter: which process each block runs in, and what became of it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import os
+import secrets
+import signal
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal
+
+from okrt.errors import RuntimeFailure
+from okrt.runtimes.process import START_S, Child, ZygoteProcess
+from okrt.runtimes.tools import BlockCalls, Toolbox
+from okrt.runtimes.wire import Call, Done, Output, WireError
+from okrt.types import Contract, Execution, ExecutionStatus, Limits
+
+SIGNALS = {number.value: number.name for number in signal.Signals}
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """The process of a block is no longer to be used."""
+
+    status: Literal["timeout", "died"]
+    error: str
+
+
+class ZygoteSession:
+    """Satisfies `okrt.types.Session`. One thread at a time may use it.
+
+    The contract is asked after each block, not before the next: its answer depends on nothing
+    later, and a fresh process can then be forked while the model thinks.
+    """
+
+    def __init__(
+        self,
+        zygote: ZygoteProcess,
+        contract: Contract,
+        toolbox: Toolbox,
+        limits: Limits,
+        seed: str,
+    ) -> None:
+        self._zygote = zygote
+        self._contract = contract
+        self._toolbox = toolbox
+        self._limits = limits
+        self._seed = seed
+        self._turn = 0
+        self._alive: tuple[str, ...] = ()
+        """The agent's names that the next block will see."""
+        self._closed = False
+        self._child: Child | None = self._fork()
+
+    def execute(self, code: str) -> Execution:
+        if self._closed:
+            raise RuntimeFailure("this session is closed, or another process's: open a new one")
+        try:
+            execution = self._run(code)
+            kept = self._contract.keeps_names(self._turn + 1, execution)
+        except BaseException:
+            self._drop_child()
+            raise
+        lost = execution.bound_names is None
+        if kept and not lost:
+            self._alive = execution.bound_names or ()
+        else:
+            self._replace_child()
+        self._turn += 1
+        return dataclasses.replace(execution, restarted=True) if kept and lost else execution
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._drop_child()
+
+    def abandon(self) -> None:
+        """After a fork of the host: closes descriptors, leaves the parent's process alone."""
+        if self._child is not None:
+            self._child.wire.close()
+        self._child = None
+        self._closed = True
+
+    def __enter__(self) -> ZygoteSession:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # -- the process
+
+    def _fork(self) -> Child:
+        # CPU time of all cores, since a block may compute in threads: a backstop, not the deadline.
+        cpu_s = math.ceil(self._limits.block_s) * (os.cpu_count() or 1) + 5
+        return self._zygote.fork(self._limits.memory_mib, cpu_s)
+
+    def _replace_child(self) -> None:
+        used, self._child, self._alive = self._child, None, ()
+        with contextlib.suppress(RuntimeFailure):  # the next block, if any, tries again and raises
+            self._child = self._fork()  # first, so that it is not held up by the end of the other
+        if used is not None:
+            self._zygote.end(used)
+
+    def _drop_child(self) -> None:
+        if self._child is not None:
+            self._zygote.end(self._child)
+        self._child = None
+        self._alive = ()
+
+    def _ready_child(self) -> Child:
+        if self._child is None:
+            self._child = self._fork()
+        if not self._child.wire.ready:
+            try:
+                self._child.wire.wait_ready(START_S)
+            except RuntimeFailure:
+                if self._child.wire.ended:
+                    self._zygote.exit_code(self._child)  # says so if it was the zygote that died
+                raise
+        return self._child
+
+    # -- one block
+
+    def _run(self, code: str) -> Execution:
+        child = self._ready_child()
+        output = Output(self._limits.output_bytes)
+        calls = BlockCalls(self._toolbox, self._limits.tool_cap)
+        late = len(child.wire.drain())
+        end = self._step(child, output, calls, code)
+        output.feed(child.wire.drain())
+        done = end if isinstance(end, Done) else None
+        stdout = output.text()
+        return Execution(
+            status=_status(end, calls.refused),
+            stdout=stdout,
+            truncated_chars=output.dropped_chars,
+            error_type=done.error_type if done is not None else None,
+            error=end.error,
+            missing_name=done.missing_name if done is not None else None,
+            calls=tuple(calls.made),
+            refused_calls=calls.refused,
+            carried_names=self._alive,
+            bound_names=None if done is None else tuple(sorted(done.bound)),
+            late_output_bytes=late,
+        )
+
+    def _step(self, child: Child, output: Output, calls: BlockCalls, code: str) -> Done | Loss:
+        """Has the child run the block and serves its calls until it is done, late or dead."""
+        wire, step = child.wire, secrets.token_hex(8)
+        deadline = time.monotonic() + self._limits.block_s
+        try:
+            if wire.spoke():
+                raise WireError("it sent a message between two blocks")
+            wire.send(self._request(step, code))
+            while True:
+                message = wire.receive()
+                if message is not None and not (
+                    isinstance(message, (Call, Done)) and message.step == step
+                ):
+                    raise WireError("it sent a forged message")
+                if isinstance(message, Done):
+                    return message
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    text = f"The block was stopped after {self._limits.block_s:g} s."
+                    return Loss("timeout", text)
+                if message is not None:
+                    answer = calls.answer(message)
+                    if time.monotonic() < deadline:  # else it would run on until it is killed
+                        wire.send(answer)
+                elif wire.ended:
+                    return Loss("died", self._death(child))
+                else:
+                    wire.pump(output, remaining)
+        except WireError as error:
+            return Loss("died", f"The process was killed: {error}.")
+
+    def _request(self, step: str, code: str) -> dict[str, Any]:
+        return {
+            "type": "step",
+            "step": step,
+            "turn": self._turn,
+            "code": code,
+            "seed": self._seed,
+            "tools": self._toolbox.names,
+        }
+
+    def _death(self, child: Child) -> str:
+        by_itself = child.wire.ends_by_itself()
+        code = self._zygote.exit_code(child)
+        if not by_itself:
+            return "The process closed its wire and was killed."
+        if code < 0:
+            return f"The process was killed by signal {-code} ({SIGNALS.get(-code, 'real-time')})."
+        return f"The process ended with exit status {code}."
+
+
+def _status(end: Done | Loss, refused: int) -> ExecutionStatus:
+    if isinstance(end, Loss):
+        return end.status
+    if end.error_type is None:
+        return "ok"
+    return "cap" if end.cap and refused else "raised"

@@ -1,0 +1,246 @@
+"""The host's end of one sandboxed process: frames, output, death.
+
+What comes from a sandbox is hostile: frames are size-capped, decoded against fixed types, never
+unpickled or evaluated; output is drained but never kept beyond its cap; no read here ever blocks.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import json
+import os
+import select
+import signal
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from okrt.errors import RuntimeFailure
+from okrt.runtimes.worker import MAX_FRAME
+
+CHUNK = 1 << 16
+"""Bytes of one read: the capacity of a pipe, so that one read empties it."""
+LINGER_S = 1.0
+"""How long a process that has closed its wire may take to end by itself."""
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready", tag_field="type"):
+    """The child is set up and waits for its first block."""
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed", tag_field="type"):
+    """The child could not be set up."""
+
+    message: str
+
+
+class Call(msgspec.Struct, frozen=True, tag="call", tag_field="type"):
+    """The block calls a tool."""
+
+    step: str
+    id: int
+    tool: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+
+
+class Done(msgspec.Struct, frozen=True, tag="done", tag_field="type"):
+    """The block has ended."""
+
+    step: str
+    bound: list[str]
+    error_type: str | None = None
+    error: str | None = None
+    missing_name: str | None = None
+    cap: bool = False
+
+
+Message = Ready | Failed | Call | Done
+_DECODER: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
+
+
+class WireError(Exception):
+    """The process sent what it may not send; the message says what, as a clause."""
+
+
+class Output:
+    """The text of a block's output, kept up to a cap and counted beyond it."""
+
+    def __init__(self, cap_bytes: int) -> None:
+        self._room = cap_bytes
+        self._cap = cap_bytes
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._kept: list[str] = []
+        self.dropped_chars = 0
+
+    def feed(self, data: bytes, final: bool = False) -> None:
+        """Takes bytes as they come. A character astride the cap counts as dropped."""
+        head, tail = data[: self._room], data[self._room :]
+        self._room -= len(head)
+        self._kept.append(self._decoder.decode(head, final and self._room > 0))
+        if tail or (final and not self._room):
+            self.dropped_chars += len(self._decoder.decode(tail, final))
+
+    def text(self) -> str:
+        """Returns what was kept; where something was dropped, a last line says so."""
+        self.feed(b"", final=True)
+        text = "".join(self._kept)
+        if not self.dropped_chars:
+            return text
+        start = "" if text.endswith("\n") or not text else "\n"
+        return (
+            f"{text}{start}[output cut at {self._cap:,} bytes: "
+            f"{self.dropped_chars:,} more characters were dropped]\n"
+        )
+
+
+class Wire:
+    """A socket for frames, a pipe for output, a pidfd for the death of the process."""
+
+    def __init__(self, rpc: socket.socket, output: int) -> None:
+        self._rpc = rpc
+        # As files, so that a session that is forgotten rather than closed leaves none open.
+        self._output = io.FileIO(output)
+        self._pidfd: io.FileIO | None = None
+        self._incoming = bytearray()
+        self._outgoing = bytearray()
+        self._output_open = True
+        self._poll = select.poll()
+        self._poll.register(rpc, select.POLLIN)
+        self._poll.register(output, select.POLLIN)
+        self.ended = False
+        """No more frames will come: the process has ended or closed its wire."""
+        rpc.setblocking(False)
+        os.set_blocking(output, False)
+
+    @property
+    def ready(self) -> bool:
+        return self._pidfd is not None
+
+    def wait_ready(self, timeout_s: float) -> None:
+        """Waits until the child has been set up.
+
+        Raises:
+            RuntimeFailure: it could not be, or not in time. `ended` tells whether it is gone.
+        """
+        poll = select.poll()
+        poll.register(self._rpc, select.POLLIN)
+        if not poll.poll(timeout_s * 1000):
+            raise RuntimeFailure(f"no sandbox process within {timeout_s:g} s")
+        payload, descriptors, _, _ = socket.recv_fds(self._rpc, CHUNK, 1, socket.MSG_CMSG_CLOEXEC)
+        self._incoming += payload
+        if not payload:
+            self.ended = True
+            raise RuntimeFailure("the sandbox process ended while it was being set up")
+        message = self.receive()
+        if not isinstance(message, Ready):
+            reason = message.message if isinstance(message, Failed) else "it answered out of turn"
+            raise RuntimeFailure(f"the sandbox process could not be set up: {reason}")
+        self._pidfd = io.FileIO(descriptors[0])
+        self._poll.register(self._pidfd, select.POLLIN)
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Queues a frame; `pump` carries it out."""
+        payload = json.dumps(message).encode()
+        self._outgoing += len(payload).to_bytes(4, "big") + payload
+        self._write()
+
+    def receive(self) -> Message | None:
+        """Returns the next frame that has arrived in full, or None.
+
+        None also while an answer of ours waits to be read, so that neither side can pile up.
+
+        Raises:
+            WireError: it is too large, or not a message.
+        """
+        if self._outgoing or len(self._incoming) < 4:
+            return None
+        length = int.from_bytes(self._incoming[:4], "big")
+        if length > MAX_FRAME:
+            raise WireError(f"it announced a message of {length:,} bytes")
+        if len(self._incoming) < 4 + length:
+            return None
+        payload = bytes(self._incoming[4 : 4 + length])
+        del self._incoming[: 4 + length]
+        try:
+            return _DECODER.decode(payload)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            raise WireError("it sent a malformed message") from None
+
+    def pump(self, output: Output, timeout_s: float) -> None:
+        """Waits for news, at most so long, and carries bytes both ways once."""
+        events = dict(self._poll.poll(max(0.0, timeout_s) * 1000))
+        if self._output.fileno() in events:
+            output.feed(self.drain())
+        rpc = events.get(self._rpc.fileno(), 0)
+        if rpc & select.POLLOUT:
+            self._write()
+        if rpc & ~select.POLLOUT:
+            self._read()
+        elif self._dead(events):
+            self.ended = True
+
+    def spoke(self) -> bool:
+        """Whether bytes have come since the last frame, when none may; notices a death as well."""
+        events = dict(self._poll.poll(0))
+        if self._rpc.fileno() in events:
+            self._read()
+        self.ended = self.ended or self._dead(events)
+        return bool(self._incoming)
+
+    def drain(self) -> bytes:
+        """Returns the output that lies in the pipe."""
+        data = self._output.read(CHUNK)
+        if data == b"" and self._output_open:
+            self._output_open = False
+            self._poll.unregister(self._output)  # every writer is gone: it would wake us for ever
+        return data or b""
+
+    def kill(self) -> None:
+        """The process, if it is still there, gets SIGKILL."""
+        if self._pidfd is not None:
+            try:
+                signal.pidfd_send_signal(self._pidfd.fileno(), signal.SIGKILL)
+            except ProcessLookupError:
+                return
+
+    def ends_by_itself(self) -> bool:
+        """Whether the process ends soon, unasked."""
+        if self._pidfd is None:
+            return True
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        return bool(poll.poll(LINGER_S * 1000))
+
+    def close(self) -> None:
+        """Descriptors are closed; the process is left alone."""
+        self._rpc.close()
+        self._output.close()
+        if self._pidfd is not None:
+            self._pidfd.close()
+
+    def _dead(self, events: dict[int, int]) -> bool:
+        return self._pidfd is not None and self._pidfd.fileno() in events
+
+    def _read(self) -> None:
+        try:
+            data = self._rpc.recv(CHUNK)
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            data = b""
+        self._incoming += data
+        self.ended = not data
+
+    def _write(self) -> None:
+        try:
+            del self._outgoing[: self._rpc.send(self._outgoing)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._outgoing.clear()  # nobody listens; the end of the wire shows when reading
+        # Not both: whoever does not read our answers gets no further questions in.
+        self._poll.modify(self._rpc, select.POLLOUT if self._outgoing else select.POLLIN)

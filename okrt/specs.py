@@ -1,0 +1,354 @@
+"""Strings of the command line -> objects: the only edge where names become things.
+
+Everything else in okrt takes objects. `module:attribute` names a user's own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from okrt.errors import SpecError, UsageError
+from okrt.families.opaque_knapsack import OpaqueKnapsack, experts
+from okrt.models.checkpoint import (
+    check_checkpoint,
+    checkpoint_digest,
+    read_note,
+    tokenizer_digest,
+)
+from okrt.models.counter import COUNTER
+from okrt.models.scripted import ScriptedModel
+from okrt.run import guard_family
+from okrt.runtimes.contracts import PERSISTENT, STATELESS
+from okrt.types import (
+    Contract,
+    Conversation,
+    Model,
+    ModelCard,
+    Settings,
+    Split,
+    Task,
+    TaskFamily,
+    TrainedUnder,
+)
+
+FAMILIES: Mapping[str, TaskFamily] = {"opaque_knapsack": OpaqueKnapsack()}
+CONTRACTS: Mapping[str, Contract] = {c.name: c for c in (PERSISTENT, STATELESS)}
+EXPERTS: Mapping[str, Callable[[str, str], Callable[[Conversation], str]]] = {
+    "opaque_knapsack": experts.expert
+}
+DEFAULT_MODELS = ("expert:persistent", "expert:stateless")
+DEFAULT_CONTRACTS = ("persistent", "stateless")
+TRAINED_UNDER: tuple[TrainedUnder, ...] = ("persistent", "stateless", "mixed", "unknown")
+
+_LABELLED = re.compile(r"^([A-Za-z0-9][\w.-]*)=(.+)$")
+_LABEL = re.compile(r"^[\w.,:=@+-]+$")
+_TASK = re.compile(r"^([^/]+)/([^/]+)/(eval|train|val)/(\d+)(?:@(\d+))?$")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """`[LABEL=]SPEC`, taken apart."""
+
+    label: str
+    spec: str
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """A model and its card."""
+
+    card: ModelCard
+    model: Model
+
+
+def model_spec(text: str) -> ModelSpec:
+    """Returns the label and spec of `[LABEL=]SPEC`.
+
+    The default label is the spec itself for `expert:` and `module:attribute`, else the last part of
+    the path.
+
+    Raises:
+        SpecError: the text is empty or its label cannot stand in a test id.
+    """
+    match = _LABELLED.match(text)
+    label, spec = match.groups() if match else ("", text)
+    if not spec.strip():
+        raise SpecError(f"empty model {text!r}: give [LABEL=]SPEC")
+    if not label:
+        label = spec if ":" in spec else Path(spec).resolve().name
+    if not _LABEL.match(label):
+        raise SpecError(f"label {label!r} has characters a test id cannot hold: give LABEL={spec}")
+    return ModelSpec(label, spec)
+
+
+def model_specs(texts: tuple[str, ...]) -> tuple[ModelSpec, ...]:
+    """Returns the specs of several models. Raises SpecError: see `model_spec`; or equal labels."""
+    specs = tuple(model_spec(text) for text in texts)
+    for number, spec in enumerate(specs):
+        if any(spec.label == other.label for other in specs[:number]):
+            raise SpecError(
+                f"two models are labelled {spec.label!r}: tell them apart with LABEL=SPEC"
+            )
+    return specs
+
+
+def check_model(spec: ModelSpec) -> None:
+    """Finds out, without loading any weights, whether a model can be had.
+
+    Raises:
+        SpecError: the spec names nothing, or a directory that holds no checkpoint.
+    """
+    kind, _, rest = spec.spec.partition(":")
+    if kind == "expert":
+        _expert_parts(rest)
+    elif ":" in spec.spec and not Path(spec.spec).exists():
+        attribute(spec.spec)
+    else:
+        _check_directory(Path(spec.spec))
+        read_note(Path(spec.spec))
+
+
+def load_model(
+    spec: ModelSpec,
+    settings: Settings,
+    family: str,
+    trained_under: TrainedUnder | None = None,
+) -> Agent:
+    """Returns the model of a spec, ready to answer.
+
+    Raises:
+        SpecError: see `check_model`; or an expert is asked of a family that has none.
+        okrt.errors.ModelFailure: the checkpoint cannot be loaded.
+    """
+    kind, _, rest = spec.spec.partition(":")
+    if kind == "expert":
+        return _expert(spec, rest, family, trained_under)
+    if ":" in spec.spec and not Path(spec.spec).exists():
+        model = as_model(attribute(spec.spec), spec, settings)
+        return Agent(own_card(spec, trained_under), model)
+    _check_directory(Path(spec.spec))
+    from okrt.models.local import LocalModel  # torch: loaded for a checkpoint alone
+
+    card = _local_card(spec, trained_under)
+    return Agent(
+        card,
+        LocalModel(
+            Path(spec.spec),
+            temperature=settings.temperature,
+            max_new_tokens=settings.max_new_tokens,
+            thinking=settings.thinking,
+        ),
+    )
+
+
+def as_model(found: Any, spec: ModelSpec, settings: Settings) -> Model:
+    """Returns a model from a user's object: a `Model`, or a function from conversation to text.
+
+    Raises:
+        SpecError: it is neither.
+    """
+    if callable(getattr(found, "generate", None)) and isinstance(getattr(found, "name", None), str):
+        model: Model = found
+        return model
+    if callable(found) and not isinstance(found, type):
+        return ScriptedModel(spec.label, found, settings.max_new_tokens)
+    raise SpecError(
+        f"model {spec.spec!r} is a {type(found).__name__}: it must have `name` and `generate`, "
+        "or be a function from a Conversation to text"
+    )
+
+
+def own_card(spec: ModelSpec, trained_under: TrainedUnder | None) -> ModelCard:
+    """Returns the card of a user's own object."""
+    return ModelCard(
+        spec.label,
+        spec.spec,
+        "scripted",
+        trained_under=trained_under or "unknown",
+        tokenizer=COUNTER,
+    )
+
+
+def contract(text: str) -> Contract:
+    """Returns the contract of a name or `module:attribute`.
+
+    Raises:
+        SpecError: the name is unknown, or the object lacks a member (named).
+    """
+    if text in CONTRACTS:
+        return CONTRACTS[text]
+    if ":" not in text:
+        raise SpecError(
+            f"unknown runtime {text!r}; known: {', '.join(CONTRACTS)}, or module:attribute"
+        )
+    found: Contract = attribute(text)
+    _require(text, "runtime", found, ("name", "notice", "false_notice", "keeps_names"))
+    return found
+
+
+def family(value: str | TaskFamily) -> TaskFamily:
+    """Returns the family of a name, of `module:attribute`, or the object given.
+
+    Raises:
+        SpecError: the name is unknown, or the object lacks a member (named).
+    """
+    if isinstance(value, str):
+        if value in FAMILIES:
+            return FAMILIES[value]
+        if ":" not in value:
+            raise SpecError(
+                f"unknown family {value!r}; known: {', '.join(FAMILIES)}, or module:attribute"
+            )
+        found: TaskFamily = attribute(value)
+    else:
+        found = value
+    _require(str(value), "family", found, ("name", "tiers", "task", "environment"))
+    return found
+
+
+def tier(text: str, of: TaskFamily) -> str:
+    """Returns the tier. Raises SpecError: the family has no such tier."""
+    if text not in of.tiers:
+        raise SpecError(f"unknown tier {text!r} of {of.name}; known: {', '.join(of.tiers)}")
+    return text
+
+
+def task(text: str) -> Task:
+    """Returns the task of an id, `family/tier/split/seed[@version]`.
+
+    Raises:
+        SpecError: it is no such id, or this version of the task is no longer generated.
+    """
+    match = _TASK.match(text)
+    if not match:
+        raise SpecError(f"{text!r} is no task id: write family/tier/split/seed, like {_EXAMPLE}")
+    name, tier_name, split, seed, version = match.groups()
+    of = family(name)
+    made = make_task(of, int(seed), tier(tier_name, of), split)  # type: ignore[arg-type]
+    if version and int(version) != made.version:
+        raise SpecError(f"{text}: this okrt generates version {made.version}, not {version}")
+    return made
+
+
+_EXAMPLE = "opaque_knapsack/easy/eval/17"
+
+
+def make_task(of: TaskFamily, seed: int, tier_name: str, split: Split = "eval") -> Task:
+    """Returns a task. Raises FamilyError: the family raised, or returned something else."""
+    made = guard_family("TaskFamily.task", lambda: of.task(seed, tier_name, split))
+    return guard_family("TaskFamily.task", lambda: _checked(made))
+
+
+def _checked(made: Task) -> Task:
+    if not isinstance(made, Task):
+        raise TypeError(f"must return a Task, got {made!r:.200}")
+    return made
+
+
+def seeds(text: str) -> range:
+    """Returns the seeds of `20` (the first twenty) or `100:120` (the last one left out).
+
+    Raises:
+        UsageError: it is no such range, or an empty one.
+    """
+    match = re.fullmatch(r"(\d+)(?::(\d+))?", text.strip())
+    if not match:
+        raise UsageError(f"cannot read seeds {text!r}: write 20 or 100:120")
+    first, last = match.groups()
+    found = range(int(first), int(last)) if last is not None else range(int(first))
+    if not found:
+        raise UsageError(f"seeds {text!r} is an empty range: write 20 or 100:120")
+    return found
+
+
+def attribute(text: str) -> Any:
+    """Returns the object of `module:attribute`.
+
+    Raises:
+        SpecError: the module cannot be imported or has no such attribute.
+    """
+    module, _, name = text.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+    except Exception as error:  # whatever a user's module raises on import
+        raise SpecError(
+            f"cannot import {module!r} of {text!r}: {type(error).__name__}: {error}"
+        ) from None
+    for part in name.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise SpecError(f"{text!r}: {module} has no attribute {name!r}") from None
+    return found
+
+
+def _require(text: str, what: str, found: object, members: tuple[str, ...]) -> None:
+    missing = [name for name in members if getattr(found, name, None) is None]
+    if missing:
+        raise SpecError(f"{what} {text!r} breaks its protocol: it has no {', '.join(missing)}")
+
+
+def _expert_parts(text: str) -> tuple[str, str]:
+    """Returns the name and recovery mode of `NAME[,recovery=MODE]`, tried on a built-in family."""
+    name, *rest = text.split(",")
+    recovery = "rebuild"
+    for part in rest:
+        key, _, recovery = part.partition("=")
+        if key != "recovery":
+            raise SpecError(f"expert:{text}: unknown setting {part!r}; write recovery=MODE")
+    try:
+        experts.expert(name, recovery)
+    except ValueError as error:
+        raise SpecError(f"expert:{text}: {error}") from None
+    return name, recovery
+
+
+def _expert(
+    spec: ModelSpec,
+    text: str,
+    family_name: str,
+    trained_under: TrainedUnder | None,
+) -> Agent:
+    name, recovery = _expert_parts(text)
+    if family_name not in EXPERTS:
+        raise SpecError(f"family {family_name!r} has no experts; give a --model")
+    idiom: TrainedUnder = "unknown"
+    if name in ("persistent", "stateless"):
+        idiom = "persistent" if name == "persistent" else "stateless"
+    card = ModelCard(
+        spec.label,
+        spec.spec,
+        "scripted",
+        trained_under=trained_under or idiom,
+        tokenizer=COUNTER,
+    )
+    respond = EXPERTS[family_name](name, recovery)
+    return Agent(card, ScriptedModel(spec.label, respond))  # never cut: their replies are the data
+
+
+def _check_directory(path: Path) -> None:
+    if not path.is_dir():
+        raise SpecError(
+            f"unknown model {str(path)!r}: give expert:NAME, a checkpoint directory, or "
+            "module:attribute"
+        )
+    check_checkpoint(path)
+
+
+def _local_card(spec: ModelSpec, trained_under: TrainedUnder | None) -> ModelCard:
+    path = Path(spec.spec)
+    declared = read_note(path)
+    return ModelCard(
+        spec.label,
+        spec.spec,
+        "local",
+        digest=checkpoint_digest(path),
+        trained_under=trained_under or declared.trained_under,
+        tokenizer=tokenizer_digest(path),
+        tiers=declared.tiers,
+    )

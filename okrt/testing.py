@@ -1,0 +1,292 @@
+"""Conformance suites: the laws that a family, a runtime or a model must keep, as executable checks.
+
+Each check returns None or raises AssertionError whose message begins with the law that was broken.
+They are what okrt's own parts are tested with; an extension's author runs them from a test.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from okrt import specs
+from okrt.errors import ToolError
+from okrt.run import check_outcome
+from okrt.runtimes.contracts import PERSISTENT, STATELESS
+from okrt.types import (
+    Completion,
+    Contract,
+    Conversation,
+    Environment,
+    Execution,
+    Limits,
+    Message,
+    Model,
+    Runtime,
+    Split,
+    Task,
+    TaskFamily,
+)
+
+HOSTILE: tuple[Any, ...] = (
+    None, True, -1, 10**30, 1.5, "", "x" * 100_000, "\ud800", [], [[[]]], {}, {"a": [None]},
+)  # fmt: skip
+"""Arguments that a tool must answer with a result or a plain error."""
+
+SPLITS: tuple[Split, ...] = ("eval", "train", "val")
+
+
+def check_family(family: TaskFamily | str, seeds: range = range(3)) -> None:
+    """Holds a family to its protocol on a few tasks of each tier.
+
+    Given as `module:attribute`, it is also generated in another process under another hash seed.
+
+    Raises:
+        AssertionError: the message names the law.
+        okrt.errors.SpecError: a member is missing (named).
+    """
+    made = specs.family(family)
+    _hold(bool(made.tiers), "a family has at least one tier", made.tiers)
+    for tier in made.tiers:
+        for seed in seeds:
+            _check_task(made, tier, seed)
+            _check_environment(made, made.task(seed, tier))
+    if isinstance(family, str):
+        here = _family_bytes(family, seeds)
+        other = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
+        program = f"import okrt.testing as t; t._print_family({family!r}, {seeds!r})"
+        there = subprocess.run(  # noqa: S603  this very interpreter
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": other, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            check=True,
+        ).stdout
+        _hold(there == here, "the same seed gives the same bytes in another process", family)
+
+
+def check_runtime(runtime: Runtime) -> None:
+    """Holds a runtime to the two contracts, to tools, limits and errors as data.
+
+    Raises:
+        AssertionError: the message names the law.
+    """
+    for law in (_keeps, _forgets, _separate, _errors, _tools, _caps, _limits):
+        law(runtime)
+
+
+def check_model(model: Model, conversations: list[Conversation] | None = None) -> None:
+    """Holds a model to one valid completion per conversation, in order, whatever is asked with it.
+
+    The last law holds only for a model whose replies are a function of the conversation and its
+    seed; a server that batches does not promise it.
+
+    Raises:
+        AssertionError: the message names the law.
+    """
+    asked = conversations or [
+        Conversation((Message("user", f"Say {word}."),), seed=seed)
+        for seed, word in enumerate(("one", "two", "three"))
+    ]
+    _hold(bool(model.name), "a model has a name", model)
+    _hold(list(model.generate([])) == [], "no conversations, no completions", model.name)
+    answers = model.generate(asked)
+    _hold(len(answers) == len(asked), "one completion for each conversation", len(answers))
+    for answer in answers:
+        _hold(isinstance(answer, Completion), "a completion is a Completion", answer)
+        _hold(isinstance(answer.text, str), "a completion's text is text", answer)
+        _hold(
+            answer.finish_reason in ("stop", "length", "context"),
+            "the finish reason is stop, length or context",
+            answer.finish_reason,
+        )
+        counts = (answer.usage.prompt_tokens, answer.usage.completion_tokens)
+        _hold(all(n is None or n >= 0 for n in counts), "token counts are None or >= 0", counts)
+    alone = [model.generate([one])[0].text for one in asked]
+    _hold(alone == [a.text for a in answers], "neighbours in a batch change no reply", alone)
+
+
+# -- families ------------------------------------------------------------------------------------
+
+
+def _check_task(family: TaskFamily, tier: str, seed: int) -> None:
+    tasks = {split: family.task(seed, tier, split) for split in SPLITS}
+    for split, task in tasks.items():
+        _hold(isinstance(task, Task), "task returns a Task", task)
+        where = (task.family, task.tier, task.split, task.seed)
+        _hold(where == (family.name, tier, split, seed), "a task knows its coordinates", where)
+        _hold(task == family.task(seed, tier, split), "the same seed is the same task", task.id)
+        again = msgspec.json.decode(msgspec.json.encode(task), type=Task)
+        _hold(again == task, "a task goes through JSON unchanged", task.id)
+        _hold(bool(task.prompt.strip()), "a task has a prompt", task.id)
+        _hold(task.tool_cap >= 1, "a task's tool cap is at least 1", task.tool_cap)
+    bodies = {(task.prompt, msgspec.json.encode(task.private)) for task in tasks.values()}
+    _hold(len(bodies) == len(SPLITS), "no instance is in two splits", (tier, seed))
+
+
+def _check_environment(family: TaskFamily, task: Task) -> None:
+    fresh = family.environment(task)
+    _hold(not fresh.finished, "an environment begins unfinished", task.id)
+    check_outcome(fresh.outcome())
+    tools = dict(fresh.tools)
+    _hold("finish" in tools, "there is a tool named finish", sorted(tools))
+    for name, tool in tools.items():
+        _hold(callable(tool) and name.isidentifier(), "tools are functions by name", name)
+        if name != "finish":
+            for value in HOSTILE:
+                _check_answer(name, tool, value)
+    check_outcome(fresh.outcome())
+    other = family.environment(task)
+    _hold(not other.finished, "environments of one task share no state", task.id)
+    _finish(fresh)
+    _hold(fresh.finished, "finish() finishes", task.id)
+    _hold(not other.finished, "environments of one task share no state", task.id)
+    check_outcome(fresh.outcome())
+
+
+def _finish(environment: Environment) -> None:
+    environment.tools["finish"]()
+
+
+def _check_answer(name: str, tool: Callable[..., Any], value: Any) -> None:
+    try:
+        result = tool(value)
+    except (ToolError, TypeError, ValueError, LookupError):
+        return
+    except Exception as error:
+        raise AssertionError(
+            f"a tool answers hostile arguments with a plain error: {name}({value!r:.40}) raised "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    try:
+        msgspec.json.encode(result)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise AssertionError(f"a tool returns JSON data: {name} returned {result!r:.80}") from error
+
+
+def _family_bytes(spec: str, seeds: range) -> bytes:
+    family = specs.family(spec)
+    tasks = [
+        family.task(seed, tier, split)
+        for tier in family.tiers
+        for seed in seeds
+        for split in SPLITS
+    ]
+    return msgspec.json.encode(tasks)
+
+
+def _print_family(spec: str, seeds: range) -> None:
+    sys.stdout.buffer.write(_family_bytes(spec, seeds))
+
+
+# -- runtimes ------------------------------------------------------------------------------------
+
+
+def _run(
+    runtime: Runtime,
+    contract: Contract,
+    *blocks: str,
+    tools: Mapping[str, Callable[..., Any]] | None = None,
+    limits: Limits | None = None,
+) -> list[Execution]:
+    with runtime.open(contract, tools or {}, limits or Limits(), "check") as session:
+        return [session.execute(block) for block in blocks]
+
+
+_STATE = "import math\nx = 41\ndef f():\n    return x + 1\n"
+
+
+def _keeps(runtime: Runtime) -> None:
+    for read, shown in (("print(x)", "41"), ("print(f())", "42"), ("print(math.floor(1.5))", "1")):
+        _, last = _run(runtime, PERSISTENT, _STATE, read)
+        _hold(last.stdout.strip() == shown, "a persistent runtime keeps names", (read, last))
+    first, last = _run(runtime, PERSISTENT, "y = 1", "pass")
+    _hold(first.bound_names == ("y",), "bound names are those of the agent", first.bound_names)
+    _hold(last.carried_names == ("y",), "carried names are those alive", last.carried_names)
+
+
+def _forgets(runtime: Runtime) -> None:
+    for read, name in (("print(x)", "x"), ("f()", "f"), ("math.pi", "math")):
+        _, last = _run(runtime, STATELESS, _STATE, read)
+        _hold(last.status == "raised", "a stateless runtime keeps no name", (read, last))
+        _hold(last.missing_name == name, "a missing name is named", (read, last.missing_name))
+    leaks = (
+        ("import json; json.leak = 1", "import json; print(hasattr(json, 'leak'))"),
+        ("import builtins; builtins.leak = 1", "import builtins; print(hasattr(builtins, 'leak'))"),
+        ("import os; os.environ['LEAK'] = '1'", "import os; print('LEAK' in os.environ)"),
+        ("open('leak', 'w').close()", "import os; print(os.path.exists('leak'))"),
+        ("tool.leak = 1", "print(hasattr(tool, 'leak'))"),
+    )
+    for write, read in leaks:
+        first, last = _run(runtime, STATELESS, write, read, tools={"tool": lambda: None})
+        shown = (first.status, last.stdout.strip())
+        _hold(shown == ("ok", "False"), "a stateless runtime leaks nothing", (write, first, last))
+
+
+def _separate(runtime: Runtime) -> None:
+    with runtime.open(PERSISTENT, {}, Limits(), "a") as one:
+        one.execute("x = 1")
+        with runtime.open(PERSISTENT, {}, Limits(), "b") as other:
+            read = other.execute("print(x)")
+            _hold(read.missing_name == "x", "sessions are separate", read)
+        _hold(one.execute("print(x)").stdout.strip() == "1", "sessions are separate", one)
+
+
+def _errors(runtime: Runtime) -> None:
+    for block, kind in (
+        ("1/0", "ZeroDivisionError"),
+        ("x =", "SyntaxError"),
+        ("exit(3)", "SystemExit"),
+    ):
+        first, last = _run(runtime, PERSISTENT, block, "print('alive')")
+        _hold((first.status, first.error_type) == ("raised", kind), "errors are data", first)
+        _hold(last.stdout.strip() == "alive", "a session outlives an error", last)
+    for block in (
+        "import os; os._exit(1)",
+        "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+    ):
+        first, last = _run(runtime, PERSISTENT, "x = 1\n" + block, "print('alive')")
+        _hold(first.status == "died", "death is data", first)
+        _hold(first.restarted, "a persistent session that lost its names says so", first)
+        _hold(last.stdout.strip() == "alive", "a session outlives its process", last)
+
+
+def _tools(runtime: Runtime) -> None:
+    def refuse(reason: str) -> None:
+        raise ToolError(reason)
+
+    tools: dict[str, Callable[..., Any]] = {"add": lambda a, b: a + b, "refuse": refuse}
+    block = "print(add(1, b=2))\ntry:\n    refuse('no')\nexcept ToolError as e:\n    print(e)"
+    (run,) = _run(runtime, STATELESS, block, tools=tools)
+    _hold(run.stdout == "3\nno\n", "tools answer and refuse", run)
+    _hold([call.name for call in run.calls] == ["add", "refuse"], "calls are recorded", run.calls)
+    for wrong in ("add(1)", "add(1, object())"):
+        (run,) = _run(runtime, STATELESS, wrong, tools=tools)
+        _hold(run.error_type == "TypeError", "wrong arguments raise TypeError", (wrong, run))
+
+
+def _caps(runtime: Runtime) -> None:
+    tools: dict[str, Callable[..., Any]] = {"tool": lambda: 1}
+    (run,) = _run(
+        runtime, STATELESS, "for _ in range(5): tool()", tools=tools, limits=Limits(tool_cap=3)
+    )
+    _hold((run.status, run.error_type) == ("cap", "ToolCapExceeded"), "the cap ends a block", run)
+    _hold((len(run.calls), run.refused_calls) == (3, 1), "calls beyond the cap are refused", run)
+
+
+def _limits(runtime: Runtime) -> None:
+    limits = Limits(block_s=0.5, output_bytes=1000)
+    first, last = _run(runtime, PERSISTENT, "while True: pass", "print('alive')", limits=limits)
+    _hold(first.status == "timeout", "an endless block is stopped", first)
+    _hold(last.stdout.strip() == "alive", "a session outlives a timeout", last)
+    (run,) = _run(runtime, STATELESS, "print('x' * 5000)", limits=limits)
+    _hold(run.truncated_chars > 0, "output is cut and the cut counted", run.truncated_chars)
+
+
+def _hold(condition: bool, law: str, found: object) -> None:
+    if not condition:
+        raise AssertionError(f"{law}: found {found!r:.600}")

@@ -1,0 +1,1 @@
+"""The pytest plugin of okrt. Importing it imports pytest alone."""

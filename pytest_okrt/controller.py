@@ -1,0 +1,122 @@
+"""The process that decides and writes: alone, or in charge of the workers of pytest-xdist.
+
+Alone, it runs the selected cases in batches ahead of their tests. In charge of workers, it takes
+the records off their reports, and has a case whose worker crashed run again or recorded.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from okrt.errors import StoreError
+from okrt.models.checkpoint import weight_bytes
+from okrt.store import decode_episode
+from okrt.types import Episode
+from pytest_okrt import workers
+from pytest_okrt.cases import CaseSpec
+from pytest_okrt.estimate import estimate
+from pytest_okrt.recorder import Recorder
+from pytest_okrt.runner import Ahead
+from pytest_okrt.session import OkrtSession, manifest_of, selected
+
+TRIES = 2
+"""Times a case is run whose worker crashes, where the scheduler can run it again."""
+
+
+class Controller(OkrtSession):
+    """The okrt side of the controlling process. Raises: see `OkrtSession`."""
+
+    def __init__(self, config: pytest.Config, run: Path) -> None:
+        super().__init__(config, run)
+        self._recorder = Recorder(config, self.options, run)
+        self._ahead: Ahead | None = None
+        self._crashes: Counter[str] = Counter()
+
+    def pytest_report_header(self) -> list[str]:
+        """Says what each worker will hold: a checkpoint is loaded by every one of them."""
+        workers_wanted = len(self.config.getoption("tx", None) or ())
+        return [
+            f"okrt: each of {workers_wanted} workers loads {model.label} "
+            f"({weight_bytes(Path(model.spec)) / 2**20:,.0f} MiB); to share one, serve it"
+            for model in self.options.models
+            if workers_wanted and Path(model.spec).is_dir()
+        ]
+
+    # -- alone -----------------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        if self.config.pluginmanager.hasplugin("dsession") or self.config.option.collectonly:
+            return None
+        wanted = [spec for _, spec in selected(session.items)]
+        if self.options.estimate:
+            estimate(self.runner, wanted, self.config)
+            return True
+        if wanted and not session.testsfailed:
+            self._recorder.start(manifest_of(session.items))
+            self._ahead = Ahead(self.runner, wanted, self._recorder.add)
+        return None
+
+    def obtain(self, item: pytest.Item, spec: CaseSpec) -> Episode:
+        assert self._ahead is not None, "a test runs in this process only after the loop began"
+        return self._ahead.take(spec)
+
+    # -- in charge of workers --------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        for name, value in report.user_properties:
+            if name == workers.RECORD:
+                self._recorder.add(decode_episode(str(value).encode()))
+        kept = [pair for pair in report.user_properties if pair[0] != workers.RECORD]
+        report.user_properties[:] = kept
+
+    def collected(self, worker: str) -> None:
+        """Takes up what a worker collected; workers that disagree end the session."""
+        manifest = workers.read_manifest(self.run, worker)
+        if manifest is None:
+            return
+        if not self._recorder.manifest:
+            self._recorder.start(manifest)
+        elif manifest != self._recorder.manifest:
+            what = workers.difference(self._recorder.manifest, manifest)
+            pytest.exit(f"okrt: worker {worker} collected other cases: {what}", returncode=1)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str, report: Any, sched: Any) -> None:
+        if crashitem not in self._recorder.manifest:
+            return
+        self._crashes[crashitem] += 1
+        reruns = self.config.getoption("dist") in ("load", "worksteal")
+        if reruns and self._crashes[crashitem] < TRIES:
+            sched.mark_test_pending(crashitem)
+            report.outcome = "rerun"
+            return
+        line = workers.read_current(self.run, report.node.gateway.id)
+        if line is not None:
+            with suppress(StoreError):  # half written: the case stays missing, which is said
+                self._recorder.add(decode_episode(line))
+        report.longrepr = f"okrt: infrastructure failed (worker): {report.longrepr}"
+
+    def pytest_report_teststatus(self, report: Any) -> tuple[str, str, str] | None:
+        return ("rerun", "R", "RERUN") if report.outcome == "rerun" else None
+
+    # -- both ------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        if self._ahead is not None:
+            self._ahead.close()
+        self.runner.close()
+        self._recorder.close()
+        workers.remove(self.run)
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if self._recorder.manifest:
+            terminalreporter.section("okrt")
+            terminalreporter.write_line(self._recorder.summary(terminalreporter._tw.fullwidth))

@@ -1,0 +1,96 @@
+"""The options: how they are declared and looked up. Imports nothing of okrt but this."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any, Literal, NamedTuple
+
+import pytest
+
+
+class Declared(NamedTuple):
+    name: str
+    kind: Literal["value", "several", "flag"]
+    metavar: str
+    help: str
+
+
+OPTIONS = (
+    Declared("model", "several", "[LABEL=]SPEC", "a model to evaluate: expert:NAME, a checkpoint "
+             "or adapter directory, module:attribute; repeatable (default: both experts)"),
+    Declared("runtime", "several", "NAME", "a runtime contract: persistent, stateless, or "
+             "module:attribute; repeatable (default: both)"),
+    Declared("tier", "several", "TIER", "a tier of the family; repeatable (default: the marker's)"),
+    Declared("seeds", "value", "N|A:B", "task seeds, like 20 or 100:120 (default: the marker's)"),
+    Declared("repeats", "value", "N", "episodes per task and cell (default: 1)"),
+    Declared("tool-cap", "value", "N", "tool calls a block may make (default: the tier's)"),
+    Declared("max-turns", "value", "N", "turns an episode may take (default: 40)"),
+    Declared("temperature", "value", "T", "sampling temperature; 0 is greedy (default: 0.2)"),
+    Declared("max-new-tokens", "value", "N", "tokens of one reply (default: 2048)"),
+    Declared("observation-chars", "value", "N", "characters of one observation, the middle cut "
+             "out beyond (default: 20000)"),
+    Declared("prompts", "value", "SET", "prompt set: matched or coached (default: matched)"),
+    Declared("cue", "value", "CUE", "sentence about the runtime in the prompt: none, true or "
+             "false (default: none)"),
+    Declared("names", "value", "on|off", "whether observations list the names alive "
+             "(default: off)"),
+    Declared("format", "value", "FORMAT", "how replies hold code: fenced or code_tag "
+             "(default: fenced)"),
+    Declared("thinking", "value", "MODE", "off (the template is told so), strip (thinking leaves "
+             "the history) or keep (default: off)"),
+    Declared("trained-under", "several", "LABEL=CONTRACT", "declares what a model was trained "
+             "under: persistent, stateless or mixed; repeatable"),
+    Declared("out", "value", "DIR", "run directory (default: okrt-runs/<time>-<id>)"),
+    Declared("estimate", "flag", "", "run three tasks a cell, print what the whole would take, "
+             "and stop"),
+)  # fmt: skip
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declares every option twice, for the command line and as an ini key."""
+    group = parser.getgroup("okrt", "okrt: does the model fit the runtime?")
+    for option in OPTIONS:
+        keywords: dict[str, Any] = {"dest": dest(option.name), "help": option.help}
+        if option.kind == "flag":
+            keywords |= {"action": "store_true", "default": None}
+        else:
+            keywords["metavar"] = option.metavar
+            keywords["action"] = "append" if option.kind == "several" else "store"
+        _add(group, option.name, keywords)
+        parser.addini(
+            dest(option.name),
+            option.help,
+            type={"flag": "bool", "several": "args", "value": "string"}[option.kind],  # type: ignore[arg-type]
+            default=None,
+        )
+
+
+def _add(group: pytest.OptionGroup, name: str, keywords: dict[str, Any]) -> None:
+    short = name in ("model", "runtime") and os.environ.get("OKRT_SHORT_OPTIONS") != "0"
+    names = [f"--okrt-{name}", *([f"--{name}"] if short else [])]
+    try:
+        group.addoption(*names, **keywords)
+    except (ValueError, argparse.ArgumentError):  # another plugin has the short name already
+        group.addoption(names[0], **keywords)
+
+
+def is_configured(config: pytest.Config) -> bool:
+    """Whether any option or ini key of okrt is set."""
+    return any(value_of(config, option.name) is not None for option in OPTIONS)
+
+
+def dest(name: str) -> str:
+    return f"okrt_{name.replace('-', '_')}"
+
+
+def value_of(config: pytest.Config, name: str) -> Any:
+    """Returns the option, else the ini key, else None."""
+    given = config.getoption(dest(name))
+    if given is not None:
+        return given
+    return config.getini(dest(name)) or None
+
+
+def values_of(config: pytest.Config, name: str) -> list[str]:
+    return list(value_of(config, name) or ())

@@ -1,0 +1,162 @@
+"""The run directory of a session: written by one process, the controller."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import msgspec
+import pytest
+
+from okrt.analysis.rows import Row, row
+from okrt.errors import StoreError
+from okrt.report.directory import derive
+from okrt.report.tables import terminal
+from okrt.store import RunDirectory
+from okrt.types import Episode
+from pytest_okrt.arguments import Options
+
+PROGRESS_S = 10.0
+_PACKAGES = ("okrt", "pytest", "pytest-xdist", "numpy", "torch", "transformers", "peft")
+
+
+class Recorder:
+    """Writes episodes as they come, each once; derives rows and the report at the end."""
+
+    def __init__(self, config: pytest.Config, options: Options, path: Path) -> None:
+        self.path = path
+        self.rows: list[Row] = []
+        self.manifest: Mapping[str, Any] = {}
+        self._config = config
+        self._options = options
+        self._directory: RunDirectory | None = None
+        self._seen: set[str] = set()
+        self._started = self._spoke = monotonic()
+
+    def start(self, manifest: Mapping[str, Any]) -> None:
+        """Makes the run directory. Ends the session with one line if that cannot be done."""
+        self.manifest = manifest
+        self._started = monotonic()
+        try:
+            self._directory = RunDirectory.create(self.path, self._run(complete=False))
+        except StoreError as error:
+            pytest.exit(f"okrt: {error}", returncode=pytest.ExitCode.USAGE_ERROR)
+
+    def add(self, episode: Episode) -> None:
+        """Writes an episode unless it is there already."""
+        if self._directory is None or episode.id in self._seen:
+            return
+        try:
+            self._directory.append(episode)
+        except StoreError as error:
+            pytest.exit(f"okrt: {error}", returncode=pytest.ExitCode.INTERNAL_ERROR)
+        self._seen.add(episode.id)
+        self.rows.append(row(episode))
+        self._progress()
+
+    def close(self) -> None:
+        """Writes what is derived from the episodes; nothing if no case was run."""
+        if self._directory is None:
+            return
+        self._directory.close()
+        run = self._run(complete=self.complete)
+        self._directory.write_run(run)
+        derive(self.path, self.rows, run)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every case of the manifest has an episode that no infrastructure kept from
+        ending."""
+        have = {_coordinates(row) for row in self.rows if row.failure is None}
+        return {_wanted(case) for case in self.manifest.values()} <= have
+
+    def summary(self, width: int) -> str:
+        """Returns the text of the terminal summary."""
+        wanted = len({_wanted(case) for case in self.manifest.values()})
+        lines = [terminal(self.rows, width).rstrip("\n"), ""]
+        if not self.complete:
+            lines.append(f"incomplete: {len(self.rows)} of {wanted} episodes")
+        lines += [f"run: {_shown(self.path)}", "no gates: nothing was decided"]
+        return "\n".join(lines)
+
+    def _progress(self) -> None:
+        reporter = self._config.pluginmanager.getplugin("terminalreporter")
+        now = monotonic()
+        if reporter is None or not reporter.isatty or self._config.getoption("verbose") < 0:
+            return
+        if now - self._spoke < PROGRESS_S:
+            return
+        self._spoke = now
+        wanted = len({_wanted(case) for case in self.manifest.values()})
+        rate = len(self.rows) / (now - self._started)
+        left = (wanted - len(self.rows)) / rate
+        reporter.ensure_newline()
+        reporter.write_line(
+            f"okrt: {len(self.rows)}/{wanted} episodes, {rate:.1f}/s, {left / 60:.1f} min left"
+        )
+
+    def _run(self, complete: bool) -> dict[str, Any]:
+        return {
+            "okrt": metadata.version("okrt"),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "arguments": [str(arg) for arg in self._config.invocation_params.args],
+            "settings": msgspec.to_builtins(self._options.settings),
+            "versions": {"python": platform.python_version(), **_versions()},
+            "commit": _commit(self._config.rootpath),
+            "machine": {
+                "system": platform.system(),
+                "release": platform.release(),
+                "machine": platform.machine(),
+                "cpus": os.cpu_count(),
+            },
+            "manifest": self.manifest,
+            "complete": complete,
+        }
+
+
+def _coordinates(row: Row) -> tuple[Any, ...]:
+    return (row.family, row.tier, row.seed, row.repeat, row.model, row.contract)
+
+
+def _wanted(case: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(case[key] for key in ("family", "tier", "seed", "repeat", "model", "contract"))
+
+
+def _versions() -> dict[str, str]:
+    """Returns the versions of packages that are loaded or ours; asks no others for theirs."""
+    found = {}
+    for name in _PACKAGES:
+        if name.replace("-", "_").removeprefix("pytest_") in sys.modules or name in sys.modules:
+            found[name] = metadata.version(name)
+    return found
+
+
+def _commit(folder: Path) -> str | None:
+    """Returns the commit the evaluations stand at, or None outside a git checkout."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"],  # noqa: S607  the user's own git
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip()
+
+
+def _shown(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

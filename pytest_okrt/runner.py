@@ -1,0 +1,140 @@
+"""Running cases in this process: one at a time in a worker, ahead of their tests elsewhere."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator
+from itertools import groupby
+
+import pytest
+
+from okrt import specs
+from okrt.errors import OkrtError
+from okrt.models.scripted import ScriptedModel
+from okrt.run import Case, episode_id, run_cases
+from okrt.runtimes.host import ZygoteRuntime
+from okrt.specs import Agent
+from okrt.types import Episode, Task
+from pytest_okrt.arguments import Options
+from pytest_okrt.cases import CaseSpec
+
+BATCH = 16
+"""Episodes of one model in flight where the model answers batches."""
+
+
+class Runner:
+    """Turns coordinates into episodes; holds this process's sandbox and models."""
+
+    def __init__(self, options: Options, config: pytest.Config) -> None:
+        self._options = options
+        self._config = config
+        self._agents: dict[tuple[str, str], Agent | OkrtError] = {}
+        self.runtime = ZygoteRuntime()
+
+    def agent(self, spec: CaseSpec) -> Agent:
+        """Returns the model of a case, loaded once in this process.
+
+        Raises:
+            okrt.errors.OkrtError: it cannot be had.
+        """
+        key = (spec.model.label, spec.family.name)
+        if key not in self._agents:
+            try:
+                self._agents[key] = self._load(spec)
+            except OkrtError as error:
+                self._agents[key] = error  # asked for by every test, tried once
+        found = self._agents[key]
+        if isinstance(found, OkrtError):
+            raise found
+        return found
+
+    def case(self, spec: CaseSpec) -> Case:
+        """Returns the case of the coordinates. Raises: see `agent` and `task`."""
+        agent = self.agent(spec)
+        return Case(
+            spec.family,
+            self.task(spec),
+            spec.contract,
+            agent.card,
+            agent.model,
+            spec.settings,
+            spec.repeat,
+        )
+
+    def task(self, spec: CaseSpec) -> Task:
+        """Returns the task of a case. Raises FamilyError: the family broke its protocol."""
+        return specs.make_task(spec.family, spec.seed, spec.tier)
+
+    def run(self, case: Case) -> Episode:
+        """Returns the episode of one case."""
+        return next(run_cases([case], self.runtime))
+
+    def close(self) -> None:
+        self.runtime.close()
+
+    def _load(self, spec: CaseSpec) -> Agent:
+        trained_under = self._options.trained_under.get(spec.model.label)
+        own = self._config.hook.pytest_okrt_model(spec=spec.model.spec)
+        if own is not None:
+            return Agent(specs.own_card(spec.model, trained_under), own)
+        return specs.load_model(spec.model, spec.settings, spec.family.name, trained_under)
+
+
+class Ahead:
+    """Episodes of the selected cases, run in batches just ahead of the tests that ask for them."""
+
+    def __init__(
+        self, runner: Runner, wanted: Iterable[CaseSpec], on_episode: Callable[[Episode], None]
+    ) -> None:
+        self._runner = runner
+        self._on_episode = on_episode
+        specs = list(wanted)
+        self._claims = Counter(spec.key for spec in specs)
+        self._done: dict[object, Episode | OkrtError] = {}
+        self._keys: dict[str, object] = {}
+        self._episodes = self._run({spec.key: spec for spec in specs}.values())
+
+    def take(self, spec: CaseSpec) -> Episode:
+        """Returns the episode of a case; runs ahead until it is there.
+
+        Raises:
+            okrt.errors.OkrtError: its model or task cannot be had.
+        """
+        while spec.key not in self._done:
+            episode = next(self._episodes, None)
+            if episode is None:
+                break
+            self._done[self._keys.pop(episode.id)] = episode
+            self._on_episode(episode)
+        self._claims[spec.key] -= 1
+        last = self._claims[spec.key] <= 0
+        found = self._done.pop(spec.key) if last else self._done[spec.key]
+        if isinstance(found, OkrtError):
+            raise found
+        return found
+
+    def close(self) -> None:
+        self._episodes.close()
+
+    def _run(self, wanted: Iterable[CaseSpec]) -> Generator[Episode, None, None]:
+        for _, group in groupby(wanted, key=lambda spec: (spec.model.label, spec.family.name)):
+            specs = list(group)
+            yield from run_cases(
+                self._cases(specs), self._runner.runtime, self._in_flight(specs[0])
+            )
+
+    def _cases(self, wanted: Iterable[CaseSpec]) -> Iterator[Case]:
+        for spec in wanted:
+            try:
+                case = self._runner.case(spec)
+            except OkrtError as error:
+                self._done[spec.key] = error
+            else:
+                self._keys[episode_id(case)] = spec.key
+                yield case
+
+    def _in_flight(self, spec: CaseSpec) -> int:
+        try:
+            return 1 if isinstance(self._runner.agent(spec).model, ScriptedModel) else BATCH
+        except OkrtError:
+            return 1

@@ -1,0 +1,84 @@
+"""The okrt side of one pytest process: what it collects and how a test gets its episode.
+
+Registered as a plugin of its own when the first okrt option or test is met, so that other sessions
+import nothing. There are two kinds: `pytest_okrt.controller` and `pytest_okrt.worker`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from okrt.errors import OkrtError, UsageError
+from okrt.types import Episode
+from pytest_okrt.arguments import read_options
+from pytest_okrt.cases import FIXTURES, CaseSpec, case_id, cases_of
+from pytest_okrt.runner import Runner
+from pytest_okrt.workers import Manifest
+
+
+class OkrtSession:
+    """What both kinds share.
+
+    Raises:
+        okrt.errors.UsageError: an option or ini key is wrong.
+    """
+
+    def __init__(self, config: pytest.Config, run: Path) -> None:
+        self.config = config
+        self.run = run
+        self.options = read_options(config)
+        self.runner = Runner(self.options, config)
+
+    def generate(self, metafunc: pytest.Metafunc, mark: pytest.Mark) -> None:
+        """Parametrizes a marked test; a mistake in the marker is a collection error of one line."""
+        if not set(FIXTURES) & set(metafunc.fixturenames):
+            name = metafunc.function.__name__
+            raise pytest.Collector.CollectError(
+                f"{name} is marked okrt but asks for none of the fixtures {', '.join(FIXTURES)}"
+            )
+        try:
+            cases = list(cases_of(mark, self.options))
+        except UsageError as error:
+            raise pytest.Collector.CollectError(f"okrt: {error}") from None
+        ids = [case_id(case, self.options) for case in cases]
+        metafunc.parametrize("okrt_case", cases, ids=ids, indirect=True)
+
+    def episode(self, item: pytest.Item, spec: CaseSpec) -> Episode:
+        """Returns the episode of a test; a failure of infrastructure is an error of the test."""
+        try:
+            episode = self.obtain(item, spec)
+        except OkrtError as error:
+            pytest.fail(f"okrt: {error}", pytrace=False)
+        if episode.failure is not None:
+            failure = episode.failure
+            pytest.fail(
+                f"okrt: infrastructure failed ({failure.boundary}): {failure.message}",
+                pytrace=False,
+            )
+        return episode
+
+    def obtain(self, item: pytest.Item, spec: CaseSpec) -> Episode:
+        """Returns the episode of a test, run now or before, and sees to its being recorded.
+
+        Raises:
+            okrt.errors.OkrtError: its model or task cannot be had.
+        """
+        raise NotImplementedError
+
+
+def selected(items: list[pytest.Item]) -> list[tuple[pytest.Item, CaseSpec]]:
+    """Returns the tests that will be given an episode, with the coordinates of their cases."""
+    found: list[tuple[pytest.Item, CaseSpec]] = []
+    for item in items:
+        if isinstance(item, pytest.Function) and "episode" in item.fixturenames:
+            spec = item.callspec.params.get("okrt_case") if hasattr(item, "callspec") else None
+            if isinstance(spec, CaseSpec):
+                found.append((item, spec))
+    return found
+
+
+def manifest_of(items: list[pytest.Item]) -> Manifest:
+    """Returns the coordinates of the selected cases by node id."""
+    return {item.nodeid: spec.manifest() for item, spec in selected(items)}

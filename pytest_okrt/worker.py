@@ -1,0 +1,59 @@
+"""A worker of pytest-xdist: runs a case when its test asks, and sends the record on the report."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from okrt.errors import InfrastructureError
+from okrt.run import failed
+from okrt.store import encode_episode
+from okrt.types import Episode
+from pytest_okrt import workers
+from pytest_okrt.cases import CaseSpec
+from pytest_okrt.session import OkrtSession, manifest_of
+
+_record = pytest.StashKey[str]()
+
+
+class Worker(OkrtSession):
+    """The okrt side of a worker. Raises: see `OkrtSession`."""
+
+    def __init__(self, config: pytest.Config, run: Path) -> None:
+        super().__init__(config, run)
+        self._id: str = config.workerinput["workerid"]  # type: ignore[attr-defined]  # by xdist
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        manifest = manifest_of(session.items)
+        if not manifest:
+            return
+        try:
+            workers.write_manifest(self.run, self._id, manifest)
+        except OSError as error:  # said by the controller, which ends the session with it
+            why = f"cannot write a run directory at {self.run}: {error.strerror}"
+            session.shouldfail = f"okrt: {why}"
+            session.items.clear()
+
+    def obtain(self, item: pytest.Item, spec: CaseSpec) -> Episode:
+        case = self.runner.case(spec)
+        died = InfrastructureError(f"worker crashed while running {item.nodeid}")
+        workers.write_current(self.run, self._id, encode_episode(failed(case, died, "worker")))
+        episode = self.runner.run(case)
+        item.stash[_record] = encode_episode(episode).decode()
+        return episode
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        record = item.stash.get(_record, None)
+        if record is not None:
+            report.user_properties.append((workers.RECORD, record))
+            del item.stash[_record]
+        return report
+
+    def pytest_sessionfinish(self) -> None:
+        self.runner.close()

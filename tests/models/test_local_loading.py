@@ -1,0 +1,158 @@
+"""What can be loaded, and how it is told what cannot be loaded or run."""
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import Qwen3ForCausalLM
+
+from okrt.errors import ModelFailure, UsageError
+from okrt.models.local import LocalModel
+from tests.checkpoints import make_adapter, make_checkpoint
+from tests.models.local_models import ask, changed, load, texts
+
+# -- adapters --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def model(checkpoint: Path) -> LocalModel:
+    return load(checkpoint)
+
+
+def test_an_adapter_answers_unlike_its_base(
+    checkpoint: Path, tmp_path: Path, model: LocalModel
+) -> None:
+    adapted = load(make_adapter(tmp_path / "adapter", checkpoint))
+    assert adapted.name == "adapter"
+    prompts = ask("go", "1234")
+    assert texts(adapted.generate(prompts)) != texts(model.generate(prompts))
+
+
+def test_an_adapter_finds_a_base_beside_it(copy: Path, tmp_path: Path) -> None:
+    adapter = make_adapter(tmp_path / "adapter", copy)
+    expected = load(adapter).generate(ask("go"))
+    changed(adapter / "adapter_config.json", base_model_name_or_path="../copy")
+    assert load(adapter).generate(ask("go")) == expected
+
+
+def test_an_adapter_that_changes_nothing_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    adapter = make_adapter(tmp_path / "adapter", checkpoint, zero=True)
+    with pytest.raises(UsageError, match="adapter: the adapter changes nothing"):
+        load(adapter)
+
+
+def test_an_adapter_of_another_shape_is_one_line(checkpoint: Path, tmp_path: Path) -> None:
+    adapter = make_adapter(tmp_path / "adapter", checkpoint)
+    changed(adapter / "adapter_config.json", r=2)
+    with pytest.raises(UsageError, match="adapter: the checkpoint cannot be loaded") as caught:
+        load(adapter)
+    assert "\n" not in str(caught.value)
+
+
+# -- what cannot be loaded or run ------------------------------------------------------------------
+
+
+def test_a_missing_checkpoint_is_told_before_loading(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no checkpoint: config"):
+        load(tmp_path)
+
+
+def test_truncated_weights_are_one_line(copy: Path) -> None:
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(UsageError, match="copy: the checkpoint cannot be loaded") as caught:
+        load(copy)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_that_lack_a_tensor_are_refused(copy: Path) -> None:
+    tensors = load_file(copy / "model.safetensors")
+    del tensors["model.norm.weight"]
+    save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UsageError, match=r"lack 1 tensors, model\.norm\.weight first"):
+        load(copy)
+
+
+def test_an_unknown_architecture_is_one_line(copy: Path) -> None:
+    changed(copy / "config.json", model_type="no-such-architecture")
+    with pytest.raises(UsageError, match="knows the architecture") as caught:
+        load(copy)
+    assert "\n" not in str(caught.value)
+
+
+def test_code_in_a_checkpoint_is_not_run(copy: Path, tmp_path: Path) -> None:
+    (copy / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass C: ...\n")
+    changed(
+        copy / "config.json",
+        model_type="unheard-of",
+        auto_map={"AutoConfig": "evil.C", "AutoModelForCausalLM": "evil.C"},
+    )
+    with pytest.raises(UsageError, match="cannot be loaded"):
+        load(copy)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_template_that_cannot_be_rendered_is_one_line(tmp_path: Path) -> None:
+    path = make_checkpoint(tmp_path / "bad", template="{{ raise_exception('only\ntools') }}")
+    with pytest.raises(UsageError, match=r"bad: the checkpoint cannot be loaded: .*only"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_out_of_memory_says_what_to_lower(
+    model: LocalModel, monkeypatch: pytest.MonkeyPatch, error: RuntimeError
+) -> None:
+    monkeypatch.setattr(Qwen3ForCausalLM, "forward", _raising(error))
+    with pytest.raises(ModelFailure, match=r"out of memory .* lower --okrt-max-new-tokens"):
+        model.generate(ask("go"))
+
+
+def test_a_model_that_fails_is_one_line(model: LocalModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Qwen3ForCausalLM, "forward", _raising(IndexError("index 9\ndetails")))
+    with pytest.raises(ModelFailure, match=r"^random: IndexError: index 9$"):
+        model.generate(ask("go"))
+
+
+def _raising(error: Exception) -> Any:
+    def forward(*args: object, **options: object) -> None:
+        raise error
+
+    return forward
+
+
+def test_no_network_is_asked(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def connect(address: object, *args: object, **options: object) -> None:
+        asked.append(address)
+        raise OSError("no network")
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    monkeypatch.setattr(socket, "getaddrinfo", connect)
+    load(make_adapter(tmp_path / "adapter", checkpoint)).generate(ask("go"))
+    assert asked == []
+
+
+def test_workers_use_one_thread_each(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw0")
+    torch.set_num_threads(2)
+    load(checkpoint)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    assert threads == 1
+
+
+def test_loading_shows_nothing(checkpoint: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    load(checkpoint)
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,60 @@
+"""Plugin tests run in both layouts: in one process, and on two workers of pytest-xdist."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pytest_okrt.controller
+import pytest_okrt.worker  # noqa: F401  loaded once: pytester forgets what a run inside imports
+
+ROOT = Path(__file__).parents[2]
+
+EVALUATION = """
+import pytest
+
+@pytest.mark.okrt(family="opaque_knapsack", tiers=["micro"], seeds=range(2))
+def test_fit(episode):
+    assert episode.outcome is not None
+"""
+
+Run = Callable[..., pytest.RunResult]
+
+
+@pytest.fixture(params=["0", "2"], ids=["alone", "n2"])
+def workers(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
+    return found
+
+
+@pytest.fixture
+def evaluate(
+    pytester: pytest.Pytester, workers: str, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., pytest.RunResult]:
+    """Runs pytest on a folder that holds EVALUATION unless the test wrote its own."""
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(pytester.path)]))
+    monkeypatch.syspath_prepend(str(pytester.path))
+
+    def run(*arguments: str, out: bool = True) -> pytest.RunResult:
+        if not list(pytester.path.glob("test_*.py")):
+            pytester.makepyfile(test_fit=EVALUATION)
+        where = ["--okrt-out=run"] if out else []
+        return pytester.runpytest_inprocess(
+            "-n", workers, "-p", "no:cacheprovider", *where, *arguments
+        )
+
+    return run
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+
+
+def text(result: pytest.RunResult) -> str:
+    return "\n".join([*result.outlines, *result.errlines])

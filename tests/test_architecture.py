@@ -1,0 +1,113 @@
+"""The import arrows of docs/architecture.md: one way, no circle, torch at two places alone."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+ARROWS: dict[str, set[str]] = {
+    "okrt.types": set(),
+    "okrt.errors": set(),
+    "okrt.families": {"okrt.types", "okrt.errors"},
+    "okrt.runtimes": {"okrt.types", "okrt.errors"},
+    "okrt.models": {"okrt.types", "okrt.errors"},
+    "okrt.parse": {"okrt.types", "okrt.errors"},
+    "okrt.store": {"okrt.types", "okrt.errors"},
+    "okrt.analysis": {"okrt.types", "okrt.errors"},
+    "okrt.prompts": {"okrt.types", "okrt.errors"},
+    "okrt.episode": {"okrt.types", "okrt.parse", "okrt.prompts"},
+    "okrt.run": {"okrt.types", "okrt.errors", "okrt.prompts", "okrt.episode"},
+    "okrt.report": {"okrt.types", "okrt.errors", "okrt.analysis", "okrt.store"},
+    "okrt.specs": {
+        "okrt.types", "okrt.errors", "okrt.families", "okrt.models", "okrt.runtimes", "okrt.run",
+    },
+    "okrt.testing": {"okrt.types", "okrt.errors", "okrt.runtimes", "okrt.run", "okrt.specs"},
+    "okrt.cli": {
+        "okrt.types", "okrt.errors", "okrt.store", "okrt.analysis", "okrt.report", "okrt.specs",
+    },
+    "pytest_okrt": {
+        "okrt.types", "okrt.errors", "okrt.store", "okrt.analysis", "okrt.report", "okrt.specs",
+        "okrt.run", "okrt.prompts", "okrt.models", "okrt.runtimes",
+    },
+    "training": {"okrt.types", "okrt.errors", "okrt.models"},
+}  # fmt: skip
+"""What each room may import of okrt, besides itself. `docs/architecture.md` draws it."""
+
+HEAVY = {"torch", "transformers", "peft", "trl", "accelerate", "datasets"}
+HEAVY_ROOMS = ("okrt.models.local", "training")
+
+MODULES = sorted(
+    path for room in ("okrt", "pytest_okrt", "training") for path in (ROOT / room).rglob("*.py")
+)
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room_of(module: str) -> str:
+    parts = module.split(".")
+    return parts[0] if parts[0] != "okrt" else ".".join(parts[:2])
+
+
+def imports_of(path: Path) -> set[str]:
+    """Every module that a file imports anywhere in it, `from a import b` as both a and a.b."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            below = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= below if node.module == "okrt" else {node.module}
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_module_imports_along_the_arrows(path: Path) -> None:
+    module = name_of(path)
+    room = room_of(module)
+    if module == "okrt":
+        assert not imports_of(path)
+        return
+    for imported in imports_of(path):
+        top = imported.partition(".")[0]
+        if top in ("okrt", "pytest_okrt", "training", "tests", "benchmarks"):
+            target = room_of(imported)
+            assert target == room or target in ARROWS[room], f"{module} imports {imported}"
+        elif top in HEAVY:
+            assert module.startswith(HEAVY_ROOMS), f"{module} imports {imported}"
+        elif room in ("okrt.types", "okrt.errors"):
+            assert top in sys.stdlib_module_names, f"{module} imports {imported}"
+
+
+def test_the_drawn_plan_has_no_circle() -> None:
+    done: set[str] = set()
+    while len(done) < len(ARROWS):
+        ready = {room for room, below in ARROWS.items() if room not in done and below <= done}
+        assert ready, f"a circle among {set(ARROWS) - done}"
+        done |= ready
+
+
+def test_the_sandboxed_side_imports_the_standard_library_alone() -> None:
+    for name in ("zygote", "worker"):
+        path = ROOT / "okrt" / "runtimes" / f"{name}.py"
+        if not path.exists():
+            continue
+        tops = {imported.partition(".")[0] for imported in imports_of(path)}
+        assert not tops & {"okrt", "numpy", "msgspec"}, f"{name}.py imports {tops}"
+
+
+def test_no_file_names_a_machine() -> None:
+    suspicious = ("/wo" + "rk/", "/ro" + "ot/", "/ho" + "me/")
+    for path in ROOT.rglob("*"):
+        if path.suffix in {".py", ".md", ".toml", ".ini", ".txt", ".json", ".jinja"}:
+            if any(part.startswith((".", "v")) for part in path.relative_to(ROOT).parts[:1]):
+                continue
+            text = path.read_text("utf-8")
+            assert not any(s in text for s in suspicious), path

@@ -1,0 +1,129 @@
+"""The `okrt` command: what it prints, and what it says to a mistake."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from okrt.cli import main
+from okrt.store import EPISODES, RunDirectory
+from tests.test_store import episode
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    with RunDirectory.create(tmp_path / "run", {"okrt": "0", "versions": {}}) as directory:
+        for seed in range(3):
+            directory.append(episode("hm", seed=seed))
+    return tmp_path / "run"
+
+
+def test_report_prints_tables_and_derives_the_rows(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", str(run)]) == 0
+    assert "counting/low" in capsys.readouterr().out
+    rows = [json.loads(line) for line in (run / "rows.jsonl").read_text().splitlines()]
+    assert [row["episode_id"] for row in rows] == sorted(row["episode_id"] for row in rows)
+    assert "counting/low" in (run / "report.md").read_text()
+
+
+def test_a_torn_last_line_is_repaired_and_warned_about(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = (run / EPISODES).read_bytes()
+    (run / EPISODES).write_bytes(whole + whole[:100])
+    assert main(["report", str(run)]) == 0
+    assert (
+        f"{EPISODES}:4: the last line was half written; it was cut off" in capsys.readouterr().err
+    )
+    assert (run / EPISODES).read_bytes() == whole
+
+
+def test_a_corrupt_line_is_named_the_rest_reported_and_the_exit_is_1(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, _, third = (run / EPISODES).read_bytes().splitlines(keepends=True)
+    (run / EPISODES).write_bytes(first + b"garbage\n" + third)
+    assert main(["report", str(run)]) == 1
+    shown = capsys.readouterr()
+    assert f"{EPISODES}:2" in shown.err
+    assert "2 tasks" in shown.out
+    assert len((run / "rows.jsonl").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("by", ["id", "start", "case"])
+def test_show_prints_a_transcript(run: Path, capsys: pytest.CaptureFixture[str], by: str) -> None:
+    wanted = episode("hm", seed=1)
+    name = {"id": wanted.id, "start": wanted.id[:8], "case": "m-persistent-low-1"}[by]
+    assert main(["show", str(run), name]) == 0
+    shown = capsys.readouterr().out
+    assert wanted.task.id in shown
+    assert "finish()" in shown
+
+
+def test_show_names_what_it_cannot_find(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", str(run), "nosuch"]) == 2
+    assert "has no episode 'nosuch'" in capsys.readouterr().err
+    assert main(["show", str(run), ""]) == 2
+    assert "is the start of 3 episodes" in capsys.readouterr().err
+
+
+def test_task_prints_an_instance(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["task", "opaque_knapsack/easy/eval/17"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("opaque_knapsack/easy/eval/17@1\n")
+    assert "optimum" not in shown
+    assert main(["task", "--json", "opaque_knapsack/easy/eval/17"]) == 0
+    task = json.loads(capsys.readouterr().out)
+    assert task["id"] == "opaque_knapsack/easy/eval/17@1"
+    assert task["private"]["optimum"] > 0
+
+
+def test_init_writes_an_evaluation_that_runs(
+    pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = pytester.path / "mine"
+    assert main(["init", str(folder)]) == 0
+    assert "test_runtime_fit.py" in capsys.readouterr().out
+    result = pytester.runpytest_subprocess(
+        str(folder), "--model=expert:stateless", "--okrt-tier=micro", "--okrt-seeds=1"
+    )
+    result.assert_outcomes(passed=2)
+    assert main(["init", str(folder)]) == 2
+    assert "is there already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["report", "nosuch"], "nosuch is no run directory"),
+        (["show", "nosuch", "x"], "nosuch is no run directory"),
+        (["task", "17"], "is no task id"),
+        (["task", "opaque_knapsack/nosuch/eval/1"], "unknown tier 'nosuch'"),
+        (["init", "/dev/null/x"], "cannot write"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert message in shown.err
+    assert shown.err.count("\n") == 1
+    assert shown.out == ""
+
+
+@pytest.mark.parametrize("command", ["report", "show", "task", "init", "version"])
+def test_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    assert f"okrt {command}" in capsys.readouterr().out.partition("example:")[2]
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["version"]) == 0
+    assert capsys.readouterr().out.startswith("okrt 0.")

@@ -1,0 +1,71 @@
+"""The experts' cross in the real runtime: the harness shows the effect it was built to measure."""
+
+from __future__ import annotations
+
+import pytest
+
+from okrt import specs
+from okrt.analysis.cells import Cell, tables
+from okrt.analysis.rows import Row, row
+from okrt.run import Case, run_cases
+from okrt.runtimes.host import ZygoteRuntime
+from okrt.types import Settings
+
+pytestmark = pytest.mark.xdist_group("cross")  # the cells are played once
+
+SEEDS = range(40)
+MODELS = ("expert:persistent", "expert:stateless")
+AWAY = ("expert:persistent,recovery=give_up", "expert:persistent,recovery=retry")
+
+
+def play(runtime: ZygoteRuntime, model: str, contract: str) -> list[Row]:
+    family = specs.FAMILIES["opaque_knapsack"]
+    agent = specs.load_model(specs.model_spec(model), Settings(), family.name)
+    cases = [
+        Case(family, family.task(seed, "easy"), specs.contract(contract), agent.card, agent.model,
+             Settings())
+        for seed in SEEDS
+    ]  # fmt: skip
+    return [row(episode) for episode in run_cases(cases, runtime)]
+
+
+@pytest.fixture(scope="module")
+def cells() -> dict[tuple[str, str], Cell]:
+    with ZygoteRuntime() as runtime:
+        found = [
+            r for m in MODELS for c in ("persistent", "stateless") for r in play(runtime, m, c)
+        ]
+        found += [r for m in AWAY for r in play(runtime, m, "stateless")]
+    (table,) = tables(found)
+    assert not any(r.failure for r in found)
+    return dict(table.cells)
+
+
+def test_missing_variables_show_in_one_cell_alone(cells: dict[tuple[str, str], Cell]) -> None:
+    rates = {key: cells[key].missing_variable_rate.value or 0.0 for key in cells}
+    assert rates.pop(("expert:persistent", "stateless")) >= 0.6
+    assert [rate for (model, _), rate in rates.items() if model in MODELS] == [0.0] * 3
+
+
+def test_each_expert_plays_near_the_reference_at_home(cells: dict[tuple[str, str], Cell]) -> None:
+    for contract in ("persistent", "stateless"):
+        assert (cells[f"expert:{contract}", contract].relative_score.value or 0) >= 0.9
+
+
+def test_the_stateless_idiom_writes_more(cells: dict[tuple[str, str], Cell]) -> None:
+    at_home = cells["expert:stateless", "stateless"].completion_tokens or 0
+    assert at_home >= 1.8 * (cells["expert:persistent", "persistent"].completion_tokens or 1)
+
+
+def test_what_an_expert_does_after_a_loss_decides_its_score(
+    cells: dict[tuple[str, str], Cell],
+) -> None:
+    home = cells["expert:persistent", "persistent"]
+    rebuild = cells["expert:persistent", "stateless"]
+    give_up = cells[AWAY[0], "stateless"]
+    retry = cells[AWAY[1], "stateless"]
+    assert rebuild.score.value == pytest.approx(home.score.value, abs=0.02)
+    assert (rebuild.total_tokens or 0) > 1.8 * (home.total_tokens or 0)
+    assert give_up.relative_score.value == pytest.approx(0, abs=0.1)
+    assert retry.censored_share == 1.0
+    assert (retry.score.value or 0) < (give_up.score.value or 0)

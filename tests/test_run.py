@@ -1,0 +1,238 @@
+"""Drivers: batches change nothing, and every failure is put down to one boundary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from okrt.errors import FamilyError, ModelFailure, RuntimeFailure
+from okrt.run import Case, episode_id, run_cases
+from okrt.runtimes.contracts import PERSISTENT, STATELESS
+from okrt.types import Completion, Episode, Execution, ModelCard, Outcome, Settings, Task
+from tests.toys import FAMILY, Counter, Counting, FakeRuntime, Says, block, completion
+
+CARD = ModelCard("m", "m", "scripted")
+
+
+def case(model: Any, seed: int = 0, **changes: Any) -> Case:
+    made = Case(FAMILY, FAMILY.task(seed, "low"), PERSISTENT, CARD, model, Settings())
+    return replace(made, **changes)
+
+
+def only(episodes: Any) -> Episode:
+    (episode,) = episodes
+    found: Episode = episode
+    return found
+
+
+def test_an_episode_records_what_happened() -> None:
+    runtime = FakeRuntime()
+    model = Says(block("add(1)"), block("finish()"))
+    episode = only(run_cases([case(model)], runtime))
+    assert episode.failure is None
+    assert episode.outcome == Outcome(1.0, True)
+    assert episode.trajectory is not None
+    assert episode.trajectory.ending == "finished"
+    assert episode.timing["isolation"] == "none"
+    assert episode.timing["batch_size"] == 1
+    assert runtime.sessions[0].closed == 1
+
+
+@pytest.mark.parametrize("in_flight", [1, 2, 3, 50])
+def test_the_number_in_flight_changes_no_episode(in_flight: int) -> None:
+    def episodes(n: int) -> list[Episode]:
+        model = Says(*[block("add(1)")] * 3, block("finish()"))
+        cases = [case(model, seed) for seed in range(5)]
+        found = run_cases(cases, FakeRuntime(), n)
+        return sorted((bare(e) for e in found), key=lambda e: e.id)
+
+    assert episodes(in_flight) == episodes(1)
+
+
+def bare(episode: Episode) -> Episode:
+    assert episode.trajectory is not None
+    turns = tuple(replace(turn, timing={}) for turn in episode.trajectory.turns)
+    return replace(episode, timing={}, trajectory=replace(episode.trajectory, turns=turns))
+
+
+def test_the_model_is_asked_in_batches_and_cases_are_drawn_as_places_come_free() -> None:
+    model = Says(block("add(1)"), block("finish()"))
+    drawn: list[int] = []
+
+    def cases() -> Any:
+        for seed in range(6):
+            drawn.append(seed)
+            yield case(model, seed)
+
+    episodes = run_cases(cases(), FakeRuntime(), 2)
+    next(episodes)
+    assert model.batches == [2, 2]
+    assert len(drawn) <= 4
+    assert len(list(episodes)) == 5
+
+
+def test_a_model_is_never_asked_together_with_another() -> None:
+    one, other = Says(block("finish()")), Says(block("finish()"))
+    cases = [case(one, 0), case(one, 1), case(other, 2), case(other, 3)]
+    assert len(list(run_cases(cases, FakeRuntime(), 3))) == 4
+    assert one.batches == other.batches == [2]
+
+
+class Broken:
+    name = "broken"
+
+    def __init__(self, answer: Callable[[], Any]) -> None:
+        self.answer = answer
+
+    def generate(self, conversations: Any) -> list[Completion]:
+        found: list[Completion] = self.answer()
+        return found
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("answer", "error_type", "message"),
+    [
+        (raising(ModelFailure("server gone")), "ModelFailure", "server gone"),
+        (raising(KeyError("k")), "KeyError", "model 'broken' raised KeyError: 'k'"),
+        (list, "ModelFailure", "one Completion for each of the 1"),
+        (lambda: ["text"], "ModelFailure", "one Completion for each of the 1"),
+    ],
+)
+def test_what_a_model_raises_is_a_model_failure(
+    answer: Callable[[], Any], error_type: str, message: str
+) -> None:
+    runtime = FakeRuntime()
+    failure = only(run_cases([case(Broken(answer))], runtime)).failure
+    assert failure is not None
+    assert (failure.boundary, failure.error_type) == ("model", error_type)
+    assert message in failure.message
+    assert runtime.sessions[0].closed == 1
+
+
+def test_a_failed_batch_fails_its_episodes_and_no_other() -> None:
+    class Flaky(Says):
+        def generate(self, conversations: Any) -> list[Completion]:
+            if len(self.batches) == 0:
+                self.batches.append(0)
+                raise ModelFailure("once")
+            return super().generate(conversations)
+
+    model = Flaky(block("finish()"))
+    episodes = list(run_cases([case(model, seed) for seed in range(4)], FakeRuntime(), 2))
+    assert [e.failure is not None for e in episodes] == [True, True, False, False]
+
+
+def test_a_sandbox_that_cannot_be_had_is_a_runtime_failure() -> None:
+    class NoSandbox(FakeRuntime):
+        open = raising(RuntimeFailure("no fork"))
+
+    failure = only(run_cases([case(Says("hm"))], NoSandbox())).failure
+    assert failure is not None
+    assert (failure.boundary, failure.message) == ("runtime", "no fork")
+
+
+def test_a_sandbox_that_breaks_in_mid_episode_is_a_runtime_failure() -> None:
+    runtime = FakeRuntime(raising(RuntimeFailure("zygote gone")))
+    episode = only(run_cases([case(Says(block("x")))], runtime))
+    assert episode.failure is not None
+    assert episode.failure.boundary == "runtime"
+    assert (episode.trajectory, episode.outcome) == (None, None)
+
+
+@dataclass
+class Odd(Counter):
+    """An environment with one broken member."""
+
+    broken: str = ""
+    value: Any = None
+
+    @property
+    def tools(self) -> Any:
+        return self.value if self.broken == "tools" else super().tools
+
+    def outcome(self) -> Any:
+        return self.value if self.broken == "outcome" else super().outcome()
+
+
+class OddFamily(Counting):
+    def __init__(self, broken: str, value: Any) -> None:
+        self.broken, self.value = broken, value
+
+    def environment(self, task: Task) -> Any:
+        if self.broken == "environment":
+            raise ValueError("no such thing")
+        return Odd(5, broken=self.broken, value=self.value)
+
+
+@pytest.mark.parametrize(
+    ("broken", "value", "named"),
+    [
+        ("environment", None, "TaskFamily.environment raised ValueError"),
+        ("tools", None, "Environment.tools raised TypeError"),
+        ("outcome", 3, "Environment.outcome must return an Outcome"),
+        ("outcome", Outcome(1.5, True), "Outcome.score must lie in [0, 1], got 1.5"),
+        ("outcome", Outcome(float("nan"), True), "Outcome.score must lie in [0, 1], got nan"),
+        ("outcome", Outcome(0.5, True, {"a": float("inf")}), "Outcome.metrics['a']"),
+    ],
+)
+def test_a_family_that_breaks_its_protocol_is_named(broken: str, value: Any, named: str) -> None:
+    made = case(Says(block("finish()")), family=OddFamily(broken, value))
+    failure = only(run_cases([made], FakeRuntime())).failure
+    assert failure is not None
+    assert failure.boundary == "family"
+    assert named in failure.message
+
+
+def test_a_tool_that_breaks_is_a_family_failure() -> None:
+    runtime = FakeRuntime(raising(FamilyError("tool add raised OSError")))
+    failure = only(run_cases([case(Says(block("x")))], runtime)).failure
+    assert failure is not None
+    assert failure.boundary == "family"
+
+
+def test_closing_the_iterator_closes_the_sessions() -> None:
+    runtime = FakeRuntime(lambda tools, code: Execution("ok"))
+    model = Says(block("x"))
+    cases = [case(Says(block("finish()"))), *[case(model, seed) for seed in range(3)]]
+    episodes = run_cases(cases, runtime, 3)
+    next(episodes)
+    episodes.close()  # type: ignore[attr-defined]
+    assert all(session.closed for session in runtime.sessions)
+
+
+def test_an_episode_id_names_everything_but_the_place() -> None:
+    base = case(Says("hm"))
+    assert episode_id(base) == episode_id(case(Says("other")))
+    changed = [
+        case(base.model, 1),
+        replace(base, repeat=1),
+        replace(base, contract=STATELESS),
+        replace(base, card=replace(CARD, label="n")),
+        replace(base, card=replace(CARD, digest="d")),
+        replace(base, settings=Settings(temperature=1.0)),
+        replace(base, settings=Settings(cue="true")),
+    ]
+    assert len({episode_id(c) for c in [base, *changed]}) == len(changed) + 1
+    moved = replace(base, card=replace(CARD, digest="d", spec="a/m"))
+    assert episode_id(moved) == episode_id(
+        replace(moved, card=replace(CARD, digest="d", spec="b/m"))
+    )
+
+
+def test_an_empty_reply_is_data() -> None:
+    empty = completion("")
+    model = Broken(lambda: [empty])
+    episode = only(run_cases([case(model, settings=Settings(max_turns=2))], FakeRuntime()))
+    assert episode.failure is None
+    assert episode.trajectory is not None
+    assert episode.trajectory.ending == "max_turns"

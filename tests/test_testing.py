@@ -1,0 +1,160 @@
+"""The conformance suites: our own parts pass them, and a broken part fails the law it breaks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from okrt.families.opaque_knapsack import OpaqueKnapsack
+from okrt.models.local import LocalModel
+from okrt.models.scripted import ScriptedModel
+from okrt.runtimes.contracts import PERSISTENT
+from okrt.runtimes.host import ZygoteRuntime
+from okrt.testing import check_family, check_model, check_runtime
+from okrt.types import Completion, Contract, Conversation, Limits, Session, Task, Usage
+from tests.checkpoints import make_checkpoint
+from tests.toys import Counter, Counting, Says
+
+
+def test_our_families_keep_their_laws() -> None:
+    check_family("tests.test_testing:KNAPSACK")
+    check_family("tests.toys:FAMILY")
+
+
+def test_our_runtime_keeps_its_laws() -> None:
+    with ZygoteRuntime() as runtime:
+        check_runtime(runtime)
+
+
+def test_our_models_keep_their_laws(tmp_path: Path) -> None:
+    check_model(ScriptedModel("s", lambda conversation: conversation.messages[-1].content))
+    make_checkpoint(tmp_path / "m")
+    for temperature in (0.0, 1.0):
+        check_model(
+            LocalModel(tmp_path / "m", temperature=temperature, max_new_tokens=8, thinking="off")
+        )
+
+
+KNAPSACK = OpaqueKnapsack()
+
+
+class Drifting(Counting):
+    """Never the same task twice."""
+
+    drawn = 0
+
+    def task(self, seed: int, tier: str, split: Any = "eval") -> Task:
+        self.drawn += 1
+        return replace(super().task(seed, tier, split), prompt=f"task {self.drawn}")
+
+
+class OneSplit(Counting):
+    def task(self, seed: int, tier: str, split: Any = "eval") -> Task:
+        return replace(super().task(seed, tier), split=split)
+
+
+class Misnamed(Counting):
+    def task(self, seed: int, tier: str, split: Any = "eval") -> Task:
+        return replace(super().task(seed, tier, split), tier="other")
+
+
+class Shared(Counting):
+    def __init__(self) -> None:
+        self.one = Counter(5)
+
+    def environment(self, task: Task) -> Counter:
+        return self.one
+
+
+class Fragile(Counting):
+    def environment(self, task: Task) -> Any:
+        class Breaks(Counter):
+            def add(self, n: int) -> int:
+                raise RuntimeError("boom")
+
+        return Breaks(5)
+
+
+class Endless(Counting):
+    def environment(self, task: Task) -> Any:
+        class NoFinish(Counter):
+            @property
+            def tools(self) -> Mapping[str, Any]:
+                return {"add": self.add}
+
+        return NoFinish(5)
+
+
+@pytest.mark.parametrize(
+    ("family", "law"),
+    [
+        (Drifting(), "the same seed is the same task"),
+        (OneSplit(), "no instance is in two splits"),
+        (Misnamed(), "a task knows its coordinates"),
+        (Shared(), "environments of one task share no state"),
+        (Fragile(), "a tool answers hostile arguments with a plain error"),
+        (Endless(), "there is a tool named finish"),
+    ],
+)
+def test_a_broken_family_fails_the_law_it_breaks(family: Any, law: str) -> None:
+    with pytest.raises(AssertionError, match=f"^{law}"):
+        check_family(family)
+
+
+class AlwaysPersistent:
+    """Keeps everything, whatever the contract."""
+
+    isolation = "none"
+
+    def __init__(self, inner: ZygoteRuntime) -> None:
+        self.inner = inner
+
+    def open(
+        self, contract: Contract, tools: Mapping[str, Any], limits: Limits, seed: str = ""
+    ) -> Session:
+        return self.inner.open(PERSISTENT, tools, limits, seed)
+
+    def close(self) -> None:
+        pass
+
+
+class NoCap(AlwaysPersistent):
+    def open(
+        self, contract: Contract, tools: Mapping[str, Any], limits: Limits, seed: str = ""
+    ) -> Session:
+        return self.inner.open(contract, tools, replace(limits, tool_cap=999), seed)
+
+
+@pytest.mark.parametrize(
+    ("broken", "law"),
+    [(AlwaysPersistent, "a stateless runtime keeps no name"), (NoCap, "the cap ends a block")],
+)
+def test_a_broken_runtime_fails_the_law_it_breaks(broken: type[AlwaysPersistent], law: str) -> None:
+    with ZygoteRuntime() as runtime, pytest.raises(AssertionError, match=f"^{law}"):
+        check_runtime(broken(runtime))
+
+
+class Short(Says):
+    def generate(self, conversations: Sequence[Conversation]) -> list[Completion]:
+        return super().generate(conversations)[:1]
+
+
+class Neighbourly(Says):
+    def generate(self, conversations: Sequence[Conversation]) -> list[Completion]:
+        return [Completion(str(len(conversations)), "stop", Usage()) for _ in conversations]
+
+
+@pytest.mark.parametrize(
+    ("model", "law"),
+    [
+        (Short("a"), "one completion for each conversation"),
+        (Neighbourly("a"), "neighbours in a batch change no reply"),
+    ],
+)
+def test_a_broken_model_fails_the_law_it_breaks(model: Any, law: str) -> None:
+    with pytest.raises(AssertionError, match=f"^{law}"):
+        check_model(model)
