@@ -9,13 +9,15 @@ with a dynamic programme in plain Python).
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import count
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from time import perf_counter
 from types import TracebackType
 from typing import Any
@@ -182,27 +184,39 @@ def test_case(seed):
 
 
 def plugin(repeats: int, few: int = 100, many: int = 1100) -> None:
-    """The slope over the number of cases, so that start-up drops out."""
+    """The slope over the number of cases, so that start-up drops out.
+
+    What the plugin adds is a case's whole time less the bare test and less the time of the episode
+    itself, as the same session recorded it.
+    """
     with tempfile.TemporaryDirectory() as folder:
         for kind, body in (("okrt", OKRT), ("bare", BARE)):
             for n in (few, many):
                 text = PLUGIN + body.replace("N)", f"{n})")
                 Path(folder, f"test_{kind}_{n}.py").write_text(text)
 
-        def session(name: str, n: int) -> Callable[[], object]:
+        numbers = count()
+
+        def session(name: str, n: int) -> None:
             command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
             if name == "okrt":
                 command += [f"--model=test_okrt_{n}:talk", "--runtime=persistent"]
+                command += [f"--okrt-out=run-{next(numbers)}"]
             command.append(f"test_{name}_{n}.py")
-            return lambda: subprocess.run(  # noqa: S603  this very interpreter
+            subprocess.run(  # noqa: S603  this very interpreter
                 command, cwd=folder, check=True, stdout=subprocess.DEVNULL
             )
 
-        runs = [session("okrt", many), session("okrt", few), session("bare", many)]
-        runs.append(session("bare", few))
-        okrt_many, okrt_few, bare_many, bare_few = interleaved(repeats, *runs)
-    with ZygoteRuntime() as runtime:
-        alone = _episode_s(runtime, many)
+        okrt_many, okrt_few, bare_many, bare_few = interleaved(
+            repeats,
+            *(partial(session, name, n) for name in ("okrt", "bare") for n in (many, few)),
+        )
+        walls = [
+            json.loads(line)["timing"]["wall_s"]
+            for rows in Path(folder).glob("run-*/rows.jsonl")
+            for line in rows.read_text().splitlines()
+        ]
+    alone = fmean(walls)
     case = (okrt_many - okrt_few) / (many - few)
     bare = (bare_many - bare_few) / (many - few)
     print("\nthe plugin's cost of a case")
@@ -214,20 +228,6 @@ def plugin(repeats: int, few: int = 100, many: int = 1100) -> None:
         f"  added by the plugin {(case - alone - bare) * 1e3:.2f} ms; ratio {case / bare:.1f}x the "
         f"bare test, episode included"
     )
-
-
-def _episode_s(runtime: Runtime, n: int) -> float:
-    """Returns the seconds of one such episode without pytest."""
-    names: dict[str, Any] = {}
-    exec(PLUGIN, names)  # noqa: S102  the text above
-    model = specs.as_model(names["talk"], specs.ModelSpec("talk", "talk"), Settings())
-    card = specs.own_card(specs.ModelSpec("talk", "talk"), None)
-    family = names["FAMILY"]
-    cases = [
-        Case(family, family.task(seed, "only"), PERSISTENT, card, model, Settings())
-        for seed in range(n)
-    ]
-    return median(seconds(lambda: list(run_cases(cases, runtime))) for _ in range(3)) / n
 
 
 def tasks(repeats: int, n: int = 50) -> None:

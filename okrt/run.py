@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -65,10 +66,15 @@ def episode_id(case: Case) -> str:
         "repeat": case.repeat,
         "contract": case.contract.name,
         "model": [case.card.label, case.card.digest or case.card.spec],
-        "settings": asdict(case.settings),
+        "settings": _plain(case.settings),
         "prompt": prompt_digest(case.task, case.contract, case.settings),
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@cache
+def _plain(settings: Settings) -> dict[str, Any]:
+    return asdict(settings)
 
 
 def run_cases(cases: Iterable[Case], runtime: Runtime, in_flight: int = 1) -> Iterator[Episode]:
@@ -105,7 +111,8 @@ def failed(case: Case, error: Exception, boundary: Boundary) -> Episode:
     name = type(error).__name__
     if error.__cause__ is not None and isinstance(error, InfrastructureError):
         name = type(error.__cause__).__name__
-    return _record(case, None, None, Failure(boundary, name, str(error)), {})
+    failure = Failure(boundary, name, str(error))
+    return _record(case, episode_id(case), None, None, failure, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +140,7 @@ class _Live:
     """A rollout under way. `conversation` is what the model has to answer next."""
 
     case: Case
+    id: str
     environment: Environment
     session: Session
     rollout: Rollout
@@ -160,6 +168,7 @@ def _start(case: Case, runtime: Runtime) -> _Live | Episode:
         session = runtime.open(case.contract, tools, limits, seed)
     except InfrastructureError as error:
         return failed(case, error, boundary_of(error))
+    id = episode_id(case)
     loop = rollout(
         case.task,
         environment,
@@ -167,14 +176,14 @@ def _start(case: Case, runtime: Runtime) -> _Live | Episode:
         session,
         case.settings,
         repeat=case.repeat,
-        episode_id=episode_id(case),
+        episode_id=id,
     )
     try:
         conversation = next(loop)
     except BaseException:
         session.close()
         raise
-    return _Live(case, environment, session, loop, conversation, runtime.isolation, started)
+    return _Live(case, id, environment, session, loop, conversation, runtime.isolation, started)
 
 
 def _step(live: list[_Live]) -> list[Episode]:
@@ -234,7 +243,7 @@ def _judged(one: _Live, trajectory: Trajectory) -> Episode:
         "batch_size": sum(one.batch_sizes) / len(one.batch_sizes),
         "isolation": one.isolation,
     }
-    return _record(one.case, trajectory, outcome, None, timing)
+    return _record(one.case, one.id, trajectory, outcome, None, timing)
 
 
 def _end(one: _Live, episode: Episode) -> None:
@@ -245,13 +254,14 @@ def _end(one: _Live, episode: Episode) -> None:
 
 def _record(
     case: Case,
+    id: str,
     trajectory: Trajectory | None,
     outcome: Outcome | None,
     failure: Failure | None,
     timing: dict[str, float | str],
 ) -> Episode:
     return Episode(
-        id=episode_id(case),
+        id=id,
         task=case.task,
         repeat=case.repeat,
         contract=case.contract.name,

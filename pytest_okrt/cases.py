@@ -11,7 +11,7 @@ import pytest
 from okrt import specs
 from okrt.errors import UsageError
 from okrt.specs import ModelSpec
-from okrt.types import Contract, Settings, TaskFamily
+from okrt.types import Contract, Episode, Settings, TaskFamily
 from pytest_okrt.arguments import Options
 
 FIXTURES = ("episode", "okrt_model", "okrt_contract", "okrt_task")
@@ -58,6 +58,20 @@ class CaseSpec:
             "model_spec": self.model.spec,
             "contract": self.contract.name,
         }
+
+
+def key_of(episode: Episode) -> tuple[Any, ...]:
+    """Returns the key of the case that an episode is of."""
+    task = episode.task
+    return (
+        task.family,
+        task.tier,
+        task.seed,
+        episode.repeat,
+        episode.model.label,
+        episode.contract,
+        episode.settings,
+    )
 
 
 def cases_of(mark: pytest.Mark, options: Options) -> Iterator[CaseSpec]:

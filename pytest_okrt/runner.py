@@ -11,12 +11,12 @@ import pytest
 from okrt import specs
 from okrt.errors import OkrtError
 from okrt.models.scripted import ScriptedModel
-from okrt.run import Case, episode_id, run_cases
+from okrt.run import Case, run_cases
 from okrt.runtimes.host import ZygoteRuntime
 from okrt.specs import Agent
 from okrt.types import Episode, Task
 from pytest_okrt.arguments import Options
-from pytest_okrt.cases import CaseSpec
+from pytest_okrt.cases import CaseSpec, key_of
 
 BATCH = 16
 """Episodes of one model in flight where the model answers batches."""
@@ -91,7 +91,6 @@ class Ahead:
         specs = list(wanted)
         self._claims = Counter(spec.key for spec in specs)
         self._done: dict[object, Episode | OkrtError] = {}
-        self._keys: dict[str, object] = {}
         self._episodes = self._run({spec.key: spec for spec in specs}.values())
 
     def take(self, spec: CaseSpec) -> Episode:
@@ -104,7 +103,7 @@ class Ahead:
             episode = next(self._episodes, None)
             if episode is None:
                 break
-            self._done[self._keys.pop(episode.id)] = episode
+            self._done[key_of(episode)] = episode
             self._on_episode(episode)
         self._claims[spec.key] -= 1
         last = self._claims[spec.key] <= 0
@@ -130,7 +129,6 @@ class Ahead:
             except OkrtError as error:
                 self._done[spec.key] = error
             else:
-                self._keys[episode_id(case)] = spec.key
                 yield case
 
     def _in_flight(self, spec: CaseSpec) -> int:
