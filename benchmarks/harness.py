@@ -36,6 +36,7 @@ class InProcess:
     """The alternative: `exec` in this process, as published harnesses do. Isolates nothing."""
 
     isolation = "none"
+    landlock_abi = None
 
     def open(
         self,

@@ -12,11 +12,12 @@ from pathlib import Path
 import msgspec
 
 from okrt import specs
-from okrt.analysis.rows import Row, row
+from okrt.analysis.rows import row
 from okrt.errors import OkrtError, SpecError, StoreError
 from okrt.report.directory import derive
 from okrt.report.tables import terminal
 from okrt.report.transcript import transcript
+from okrt.runtimes.probe import assess, doctor, self_test
 from okrt.store import Problem, read_episodes, read_run
 from okrt.types import Episode
 
@@ -25,12 +26,13 @@ EXAMPLES = """examples:
   okrt show okrt-runs/20260101-120000-ab12cd expert:persistent-stateless-easy-17
   okrt task opaque_knapsack/easy/eval/17
   okrt init evals/
+  okrt doctor
 """
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command; returns its exit status: 0, 1 (damaged data) or 2 (a mistake of the
-    user's, said in one line)."""
+    """Runs one command; returns its exit status: 0, 1 (damaged data, or no closed sandbox) or 2 (a
+    mistake of the user's, said in one line)."""
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
@@ -79,6 +81,11 @@ def _parser() -> argparse.ArgumentParser:
     task.add_argument("--json", action="store_true", help="with the answers, as JSON")
     init = add("init", _init, "write an evaluation of your own to start from", "okrt init evals/")
     init.add_argument("folder", type=Path, metavar="DIR", help="where to write it")
+    doctor = add(
+        "doctor", _doctor, "say how closed the sandbox is on this machine, and try it",
+        "okrt doctor",
+    )  # fmt: skip
+    doctor.add_argument("--json", action="store_true", help="the same as JSON")
     add("version", _version, "print the version", "okrt version")
     return parser
 
@@ -86,8 +93,8 @@ def _parser() -> argparse.ArgumentParser:
 def _report(options: argparse.Namespace) -> int:
     problems: list[Problem] = []
     rows = [row(episode) for episode in _episodes(options.run, problems)]
-    derive(options.run, _unique(rows), read_run(options.run))
-    print(terminal(_unique(rows), shutil.get_terminal_size((100, 24)).columns), end="")
+    print(terminal(rows, shutil.get_terminal_size((100, 24)).columns), end="")
+    derive(options.run, rows, read_run(options.run))
     return 1 if any(problem.kind == "corrupt" for problem in problems) else 0
 
 
@@ -143,6 +150,19 @@ def _init(options: argparse.Namespace) -> int:
     return 0
 
 
+def _doctor(options: argparse.Namespace) -> int:
+    assessment = assess()
+    test = self_test() if assessment.tier is not None else None
+    if options.json:
+        found = {"assessment": assessment, "self_test": test}
+        print(msgspec.json.format(msgspec.json.encode(found)).decode())
+    else:
+        print(f"okrt       {metadata.version('okrt')}")
+        print(doctor(assessment, test), end="")
+    denied = test is not None and all(test.denied.values())
+    return 0 if denied else 1
+
+
 def _version(options: argparse.Namespace) -> int:
     print(f"okrt {metadata.version('okrt')}")
     return 0
@@ -156,11 +176,6 @@ def _episodes(run: Path, problems: list[Problem]) -> Iterator[Episode]:
             print(f"okrt: {found.message}", file=sys.stderr)
         else:
             yield found
-
-
-def _unique(rows: list[Row]) -> list[Row]:
-    """Returns the first row of each episode."""
-    return list({row.episode_id: row for row in reversed(rows)}.values())[::-1]
 
 
 def _complain(message: str, status: int) -> int:

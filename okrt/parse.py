@@ -15,7 +15,13 @@ from typing import Literal
 from okrt.types import FinishReason, Format, Thinking
 
 Problem = Literal[
-    "no_block", "empty_block", "unclosed", "other_language", "two_blocks", "text_after"
+    "no_block",
+    "empty_block",
+    "unclosed",
+    "other_language",
+    "two_blocks",
+    "skipped_block",
+    "text_after",
 ]
 
 PROBLEMS: dict[Problem, str] = {
@@ -24,11 +30,12 @@ PROBLEMS: dict[Problem, str] = {
     "unclosed": "Your block was not closed, so it was not run. Close it: {opening}.",
     "other_language": "Only Python runs here; your block was in another language and was not run.",
     "two_blocks": "Your reply held more than one block. Only the first was run, the rest dropped.",
+    "skipped_block": "Only your first Python block with code was run, not what stood before it.",
     "text_after": "What you wrote after the block was dropped; only real output appears here.",
 }
 CUT_SHORT = "Your reply reached the length limit and was cut there."
 
-_PYTHON = {"", "python", "python3", "py"}
+_PYTHON = {"", "python", "python3", "py", "py3"}
 _FENCE = re.compile(r"^ {0,3}(`{3,})[ \t]*([^\s`]*)[^`\n]*$", re.MULTILINE)
 _THOUGHT = re.compile(r"^[ \t]*<think>.*?(?:</think>|\Z)", re.MULTILINE | re.DOTALL)
 _TAG = re.compile(r"<code>(.*?)</code>", re.DOTALL)
@@ -82,7 +89,10 @@ def parse(
         problem: Problem | None = _why_none(blocks)
         end = len(text)
     else:
-        problem = _what_follows(visible[runs.end :], blocks[blocks.index(runs) + 1 :])
+        place = blocks.index(runs)
+        problem = _what_follows(visible[runs.end :], blocks[place + 1 :])
+        if problem is None and place:
+            problem = "skipped_block"
         end = runs.end if visible[runs.end :].strip() else len(text)
     notes = [PROBLEMS[problem].format(opening=_OPENINGS[format])] if problem else []
     if finish_reason == "length":
@@ -92,31 +102,42 @@ def parse(
 
 
 def _thoughts(text: str) -> list[tuple[int, int]]:
-    close = text.find("</think>")
-    if close >= 0 and "<think>" not in text[:close]:
+    spans: list[tuple[int, int]] = []
+    head = 0
+    opening = text.find("<think>")
+    while (close := text.find("</think>", head)) >= 0 and not head <= opening < close:
         head = close + len("</think>")
-        return [(0, head), *((head + a, head + b) for a, b in _thoughts(text[head:]))]
-    return [match.span() for match in _THOUGHT.finditer(text)]
+    if head:
+        spans.append((0, head))
+    return spans + [match.span() for match in _THOUGHT.finditer(text, head)]
 
 
 def _blanked(text: str, spans: list[tuple[int, int]]) -> str:
     """Returns the text with the spans as empty lines, so that positions stay and fences show."""
+    parts, position = [], 0
     for start, end in spans:
-        text = text[:start] + "\n" * (end - start) + text[end:]
-    return text
+        parts += [text[position:start], "\n" * (end - start)]
+        position = end
+    return "".join([*parts, text[position:]])
 
 
 def _without(text: str, spans: list[tuple[int, int]]) -> str:
-    for start, end in reversed(spans):
-        text = text[:start] + text[end:].lstrip("\n")
-    return text
+    parts, position = [], 0
+    for start, end in spans:
+        if start >= len(text):
+            break
+        parts.append(text[position:start])
+        position = min(end, len(text))
+        while position < len(text) and text[position] == "\n":
+            position += 1
+    return "".join([*parts, text[position:]])
 
 
 def _fenced(text: str) -> Iterator[_Block]:
     position = 0
     while opening := _FENCE.search(text, position):
         ticks, language = opening.group(1), opening.group(2).lower()
-        closing = re.compile(rf"^ {{0,3}}`{{{len(ticks)},}}[ \t]*$", re.MULTILINE)
+        closing = re.compile(rf"^ {{0,3}}`{{{len(ticks)},}}[ \t\r]*$", re.MULTILINE)
         begin = min(opening.end() + 1, len(text))
         close = closing.search(text, begin)
         end = close.end() if close else len(text)

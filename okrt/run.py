@@ -17,7 +17,7 @@ from time import perf_counter
 from typing import Any, TypeVar
 
 from okrt.episode import Rollout, rollout
-from okrt.errors import FamilyError, InfrastructureError, ModelFailure, RuntimeFailure
+from okrt.errors import FamilyError, InfrastructureError, ModelFailure, UsageError
 from okrt.prompts import prompt_digest, tool_cap
 from okrt.types import (
     Boundary,
@@ -111,7 +111,8 @@ def failed(case: Case, error: Exception, boundary: Boundary) -> Episode:
     name = type(error).__name__
     if error.__cause__ is not None and isinstance(error, InfrastructureError):
         name = type(error.__cause__).__name__
-    failure = Failure(boundary, name, str(error))
+    message = str(error) if isinstance(error, InfrastructureError) else _one_line(error)
+    failure = Failure(boundary, name, message)
     return _record(case, episode_id(case), None, None, failure, {})
 
 
@@ -142,10 +143,11 @@ class _Live:
     case: Case
     id: str
     environment: Environment
+    tools: tuple[str, ...]
     session: Session
     rollout: Rollout
     conversation: Conversation
-    isolation: str
+    runtime: Runtime
     started: float
     model_s: float = 0.0
     batch_sizes: list[int] = field(default_factory=list)
@@ -166,7 +168,7 @@ def _start(case: Case, runtime: Runtime) -> _Live | Episode:
         limits = Limits(tool_cap=tool_cap(case.task, case.settings))
         seed = f"{case.task.id}/{case.repeat}"
         session = runtime.open(case.contract, tools, limits, seed)
-    except InfrastructureError as error:
+    except Exception as error:
         return failed(case, error, boundary_of(error))
     id = episode_id(case)
     loop = rollout(
@@ -183,7 +185,9 @@ def _start(case: Case, runtime: Runtime) -> _Live | Episode:
     except BaseException:
         session.close()
         raise
-    return _Live(case, id, environment, session, loop, conversation, runtime.isolation, started)
+    return _Live(
+        case, id, environment, tuple(sorted(tools)), session, loop, conversation, runtime, started
+    )
 
 
 def _step(live: list[_Live]) -> list[Episode]:
@@ -227,7 +231,9 @@ def _advance(one: _Live, completion: Completion) -> None:
         one.conversation = one.rollout.send(completion)
     except StopIteration as stop:
         _end(one, _judged(one, stop.value))
-    except InfrastructureError as error:
+    except UsageError:
+        raise
+    except Exception as error:
         _end(one, failed(one.case, error, boundary_of(error)))
 
 
@@ -241,9 +247,11 @@ def _judged(one: _Live, trajectory: Trajectory) -> Episode:
         "model_s": one.model_s,
         "sandbox_s": sum(turn.timing.get("sandbox_s", 0.0) for turn in trajectory.turns),
         "batch_size": sum(one.batch_sizes) / len(one.batch_sizes),
-        "isolation": one.isolation,
+        "isolation": one.runtime.isolation,
     }
-    return _record(one.case, one.id, trajectory, outcome, None, timing)
+    if one.runtime.landlock_abi is not None:
+        timing["landlock_abi"] = one.runtime.landlock_abi
+    return _record(one.case, one.id, trajectory, outcome, None, timing, one.tools)
 
 
 def _end(one: _Live, episode: Episode) -> None:
@@ -259,6 +267,7 @@ def _record(
     outcome: Outcome | None,
     failure: Failure | None,
     timing: dict[str, float | str],
+    tools: tuple[str, ...] = (),
 ) -> Episode:
     return Episode(
         id=id,
@@ -272,14 +281,16 @@ def _record(
         outcome=outcome,
         failure=failure,
         timing=timing,
+        tools=tools,
     )
 
 
-def boundary_of(error: InfrastructureError) -> Boundary:
-    """Returns the boundary that an infrastructure error is put down to."""
-    if isinstance(error, RuntimeFailure):
-        return "runtime"
-    return "family" if isinstance(error, FamilyError) else "model"
+def boundary_of(error: Exception) -> Boundary:
+    """Returns the boundary that an error is put down to: what is neither a model's nor a family's
+    came from running the code (a contract of the user's, say)."""
+    if isinstance(error, ModelFailure):
+        return "model"
+    return "family" if isinstance(error, FamilyError) else "runtime"
 
 
 def guard_family(member: str, call: Callable[[], T]) -> T:

@@ -6,13 +6,16 @@ Everything else in okrt takes objects. `module:attribute` names a user's own.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from okrt.errors import SpecError, UsageError
+import msgspec
+
+from okrt.errors import FamilyError, SpecError, UsageError
 from okrt.families.opaque_knapsack import OpaqueKnapsack, experts
 from okrt.models.checkpoint import (
     check_checkpoint,
@@ -47,7 +50,7 @@ TRAINED_UNDER: tuple[TrainedUnder, ...] = ("persistent", "stateless", "mixed", "
 
 _LABELLED = re.compile(r"^([A-Za-z0-9][\w.-]*)=(.+)$")
 _LABEL = re.compile(r"^[\w.,:=@+-]+$")
-_TASK = re.compile(r"^([^/]+)/([^/]+)/(eval|train|val)/(\d+)(?:@(\d+))?$")
+_TASK = re.compile(r"^([^/]+)/([^/]+)/(eval|train|val)/(\d{1,18})(?:@(\d{1,9}))?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,8 @@ class ModelSpec:
 
     label: str
     spec: str
+    path: Path = field(default=Path(), compare=False)
+    """The spec as an absolute path, for where it is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,7 @@ def model_spec(text: str) -> ModelSpec:
         label = spec if ":" in spec else Path(spec).resolve().name
     if not _LABEL.match(label):
         raise SpecError(f"label {label!r} has characters a test id cannot hold: give LABEL={spec}")
-    return ModelSpec(label, spec)
+    return ModelSpec(label, spec, Path(spec).resolve())
 
 
 def model_specs(texts: tuple[str, ...]) -> tuple[ModelSpec, ...]:
@@ -107,10 +112,10 @@ def check_model(spec: ModelSpec) -> None:
     if kind == "expert":
         _expert_parts(rest)
     elif ":" in spec.spec and not Path(spec.spec).exists():
-        attribute(spec.spec)
+        as_model(attribute(spec.spec), spec, Settings())
     else:
-        _check_directory(Path(spec.spec))
-        read_note(Path(spec.spec))
+        _check_directory(spec)
+        read_note(spec.path)
 
 
 def load_model(
@@ -130,15 +135,15 @@ def load_model(
         return _expert(spec, rest, family, trained_under)
     if ":" in spec.spec and not Path(spec.spec).exists():
         model = as_model(attribute(spec.spec), spec, settings)
-        return Agent(own_card(spec, trained_under), model)
-    _check_directory(Path(spec.spec))
+        return Agent(own_card(spec, model, trained_under), model)
+    _check_directory(spec)
     from okrt.models.local import LocalModel  # torch: loaded for a checkpoint alone
 
     card = _local_card(spec, trained_under)
     return Agent(
         card,
         LocalModel(
-            Path(spec.spec),
+            spec.path,
             temperature=settings.temperature,
             max_new_tokens=settings.max_new_tokens,
             thinking=settings.thinking,
@@ -163,14 +168,15 @@ def as_model(found: Any, spec: ModelSpec, settings: Settings) -> Model:
     )
 
 
-def own_card(spec: ModelSpec, trained_under: TrainedUnder | None) -> ModelCard:
-    """Returns the card of a user's own object."""
+def own_card(spec: ModelSpec, model: Model, trained_under: TrainedUnder | None) -> ModelCard:
+    """Returns the card of a user's own object; nothing is known of how it counts its tokens."""
+    tokenizer = COUNTER if isinstance(model, ScriptedModel) else f"own:{spec.spec}"
     return ModelCard(
         spec.label,
         spec.spec,
         "scripted",
         trained_under=trained_under or "unknown",
-        tokenizer=COUNTER,
+        tokenizer=tokenizer,
     )
 
 
@@ -241,12 +247,15 @@ _EXAMPLE = "opaque_knapsack/easy/eval/17"
 def make_task(of: TaskFamily, seed: int, tier_name: str, split: Split = "eval") -> Task:
     """Returns a task. Raises FamilyError: the family raised, or returned something else."""
     made = guard_family("TaskFamily.task", lambda: of.task(seed, tier_name, split))
-    return guard_family("TaskFamily.task", lambda: _checked(made))
-
-
-def _checked(made: Task) -> Task:
     if not isinstance(made, Task):
-        raise TypeError(f"must return a Task, got {made!r:.200}")
+        raise FamilyError(f"TaskFamily.task must return a Task, got {made!r:.200}")
+    asked, got = (of.name, tier_name, split, seed), (made.family, made.tier, made.split, made.seed)
+    if asked != got:
+        raise FamilyError(f"TaskFamily.task was asked for {asked} and returned {got}")
+    try:
+        msgspec.json.encode(made)
+    except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
+        raise FamilyError(f"TaskFamily.task: Task.private must be JSON data: {error}") from None
     return made
 
 
@@ -256,7 +265,7 @@ def seeds(text: str) -> range:
     Raises:
         UsageError: it is no such range, or an empty one.
     """
-    match = re.fullmatch(r"(\d+)(?::(\d+))?", text.strip())
+    match = re.fullmatch(r"(\d{1,18})(?::(\d{1,18}))?", text.strip())
     if not match:
         raise UsageError(f"cannot read seeds {text!r}: write 20 or 100:120")
     first, last = match.groups()
@@ -331,17 +340,19 @@ def _expert(
     return Agent(card, ScriptedModel(spec.label, respond))  # never cut: their replies are the data
 
 
-def _check_directory(path: Path) -> None:
-    if not path.is_dir():
+def _check_directory(spec: ModelSpec) -> None:
+    if not spec.path.is_dir():
         raise SpecError(
-            f"unknown model {str(path)!r}: give expert:NAME, a checkpoint directory, or "
+            f"unknown model {spec.spec!r}: give expert:NAME, a checkpoint directory, or "
             "module:attribute"
         )
-    check_checkpoint(path)
+    check_checkpoint(spec.path)
+    if any(importlib.util.find_spec(name) is None for name in ("torch", "transformers")):
+        raise SpecError(f"{spec.spec} is a checkpoint, which needs: pip install 'okrt[hf]'")
 
 
 def _local_card(spec: ModelSpec, trained_under: TrainedUnder | None) -> ModelCard:
-    path = Path(spec.spec)
+    path = spec.path
     declared = read_note(path)
     return ModelCard(
         spec.label,

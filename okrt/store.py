@@ -6,6 +6,7 @@ at most the line being written; that line is cut off again when the directory is
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -34,6 +35,19 @@ class Problem:
 
 class _Head(msgspec.Struct):
     schema: int
+
+
+class _RunFile(msgspec.Struct):
+    """The types of what `run.json` holds (docs/format.md)."""
+
+    created: str = ""
+    arguments: list[str] = []
+    settings: dict[str, Any] = {}
+    sandbox: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+    commit: str | None = None
+    machine: dict[str, Any] = {}
+    manifest: dict[str, dict[str, Any]] = {}
 
 
 def encode_episode(episode: Episode) -> bytes:
@@ -77,6 +91,7 @@ class RunDirectory:
     """A run directory open for writing; a context manager."""
 
     def __init__(self, path: Path, episodes: BinaryIO) -> None:
+        fcntl.flock(episodes, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a reader leaves a live run alone
         self.path = path
         self._episodes = episodes
 
@@ -143,10 +158,12 @@ def read_run(path: Path) -> dict[str, Any]:
     """Returns `run.json`, or an empty dict where there is none.
 
     Raises:
-        StoreError: it is no JSON object.
+        StoreError: it is no JSON object, or a field is not what it should be.
     """
     try:
-        return msgspec.json.decode((path / RUN).read_bytes(), type=dict[str, Any])
+        content = (path / RUN).read_bytes()
+        msgspec.json.decode(content, type=_RunFile)
+        return msgspec.json.decode(content, type=dict[str, Any])
     except FileNotFoundError:
         return {}
     except msgspec.MsgspecError as error:
@@ -156,7 +173,8 @@ def read_run(path: Path) -> dict[str, Any]:
 def read_episodes(path: Path) -> Iterator[Episode | Problem]:
     """Yields the episodes of a run directory in the order of writing, and the lines that are none.
 
-    A half-written last line is cut off the file (left in place where the file is read-only).
+    A half-written last line is cut off the file (left in place where the file is read-only, or a
+    run is still writing it).
 
     Raises:
         StoreError: the directory holds no `episodes.jsonl`.
@@ -183,16 +201,25 @@ def write_rows(path: Path, rows: Iterable[bytes]) -> None:
 
 
 def replace_file(file: Path, content: bytes) -> None:
-    """Writes beside the file and moves it into place, so that a reader never sees a half of it."""
+    """Writes beside the file and moves it into place, so that a reader never sees a half of it.
+
+    Raises:
+        StoreError: the directory went away, is full or not writable.
+    """
     beside = file.with_name(f".{file.name}.part")
-    beside.write_bytes(content)
-    beside.replace(file)
+    try:
+        beside.write_bytes(content)
+        beside.replace(file)
+    except OSError as error:
+        raise StoreError(_cannot_write(file.parent, error)) from None
 
 
 def _cut(file: Path, offset: int, number: int) -> str:
     try:
-        os.truncate(file, offset)
-    except OSError:
+        with file.open("r+b") as episodes:
+            fcntl.flock(episodes, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            episodes.truncate(offset)
+    except OSError:  # read-only, or a run is still writing it
         return f"{file}:{number}: the last line is half written; it is left out"
     return f"{file}:{number}: the last line was half written; it was cut off"
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -44,13 +45,19 @@ SPLITS: tuple[Split, ...] = ("eval", "train", "val")
 def check_family(family: TaskFamily | str, seeds: range = range(3)) -> None:
     """Holds a family to its protocol on a few tasks of each tier.
 
-    Given as `module:attribute`, it is also generated in another process under another hash seed.
+    Given as `module:attribute`, it is also generated in another process under another hash seed,
+    which finds a set written into a prompt; given as an object, that cannot be tried.
 
     Raises:
         AssertionError: the message names the law.
         okrt.errors.SpecError: a member is missing (named).
     """
     made = specs.family(family)
+    with _law("a family raises nothing of its own"):
+        _check_family(made, family, seeds)
+
+
+def _check_family(made: TaskFamily, family: TaskFamily | str, seeds: range) -> None:
     _hold(bool(made.tiers), "a family has at least one tier", made.tiers)
     for tier in made.tiers:
         for seed in seeds:
@@ -64,9 +71,9 @@ def check_family(family: TaskFamily | str, seeds: range = range(3)) -> None:
             [sys.executable, "-c", program],
             env={**os.environ, "PYTHONHASHSEED": other, "PYTHONPATH": os.pathsep.join(sys.path)},
             capture_output=True,
-            check=True,
-        ).stdout
-        _hold(there == here, "the same seed gives the same bytes in another process", family)
+        )
+        _hold(there.returncode == 0, "a family is generated in another process", there.stderr)
+        _hold(there.stdout == here, "the same seed gives the same bytes in another process", family)
 
 
 def check_runtime(runtime: Runtime) -> None:
@@ -75,8 +82,9 @@ def check_runtime(runtime: Runtime) -> None:
     Raises:
         AssertionError: the message names the law.
     """
-    for law in (_keeps, _forgets, _separate, _errors, _tools, _caps, _limits):
-        law(runtime)
+    with _law("a runtime raises nothing: what code does is data"):
+        for law in (_keeps, _forgets, _separate, _errors, _tools, _caps, _limits):
+            law(runtime)
 
 
 def check_model(model: Model, conversations: list[Conversation] | None = None) -> None:
@@ -88,6 +96,11 @@ def check_model(model: Model, conversations: list[Conversation] | None = None) -
     Raises:
         AssertionError: the message names the law.
     """
+    with _law("a model raises nothing"):
+        _check_model(model, conversations)
+
+
+def _check_model(model: Model, conversations: list[Conversation] | None) -> None:
     asked = conversations or [
         Conversation((Message("user", f"Say {word}."),), seed=seed)
         for seed, word in enumerate(("one", "two", "three"))
@@ -285,6 +298,17 @@ def _limits(runtime: Runtime) -> None:
     _hold(last.stdout.strip() == "alive", "a session outlives a timeout", last)
     (run,) = _run(runtime, STATELESS, "print('x' * 5000)", limits=limits)
     _hold(run.truncated_chars > 0, "output is cut and the cut counted", run.truncated_chars)
+
+
+@contextmanager
+def _law(law: str) -> Iterator[None]:
+    """Whatever is raised inside breaks the law, unless it says itself which."""
+    try:
+        yield
+    except AssertionError:
+        raise
+    except Exception as error:
+        raise AssertionError(f"{law}: {type(error).__name__}: {error}") from error
 
 
 def _hold(condition: bool, law: str, found: object) -> None:

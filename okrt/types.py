@@ -249,6 +249,8 @@ class Settings:
     observation_chars: int = 20_000
     token_budget: int | None = None
     """Prompt plus completion tokens over all turns, or None."""
+    packages: tuple[str, ...] = ()
+    """Packages beyond the standard library that blocks may import."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +278,10 @@ class Episode:
     outcome: Outcome | None
     failure: Failure | None = None
     timing: Mapping[str, float | str] = field(default_factory=dict)
-    """`wall_s`, `model_s`, `sandbox_s`, `batch_size`, `isolation`: what no two runs share."""
+    """`wall_s`, `model_s`, `sandbox_s`, `batch_size`, `isolation`, `landlock_abi`: what no two runs
+    share."""
+    tools: tuple[str, ...] = ()
+    """Names of the tools that the blocks could call, sorted."""
 
 
 # -- what plugs in ---------------------------------------------------------------------------------
@@ -383,6 +388,11 @@ class Runtime(Protocol):
     @property
     def isolation(self) -> str:
         """The isolation tier, as the rows record it."""
+        ...
+
+    @property
+    def landlock_abi(self) -> int | None:
+        """The Landlock ABI in force, None where Landlock plays no part."""
         ...
 
     def open(

@@ -31,6 +31,7 @@ class Options:
     trained_under: Mapping[str, TrainedUnder]
     out: Path | None
     estimate: bool
+    unsafe_runtime: bool
 
 
 def read_options(config: pytest.Config) -> Options:
@@ -45,11 +46,11 @@ def read_options(config: pytest.Config) -> Options:
         if config.hook.pytest_okrt_model(spec=model.spec) is None:
             specs.check_model(model)
     names = tuple(values_of(config, "runtime")) or specs.DEFAULT_CONTRACTS
-    if len(set(names)) < len(names):
-        raise SpecError(f"a runtime is given twice: {', '.join(names)}")
     contracts = tuple(
         config.hook.pytest_okrt_contract(spec=name) or specs.contract(name) for name in names
     )
+    if len({contract.name for contract in contracts}) < len(contracts):
+        raise SpecError(f"a runtime is given twice: {', '.join(names)}; give each its own name")
     settings = _settings(config)
     for contract in contracts:
         instructions(contract, settings, cap=1)  # raises where the prompt set has no text for it
@@ -66,10 +67,13 @@ def read_options(config: pytest.Config) -> Options:
         trained_under=trained,
         out=_checked_out(config, out) if out is not None else None,
         estimate=bool(value_of(config, "estimate")),
+        unsafe_runtime=bool(value_of(config, "unsafe-runtime")),
     )
 
 
 def _checked_out(config: pytest.Config, text: str) -> Path:
+    if not text:
+        raise UsageError("--okrt-out '' names no directory")
     path = config.invocation_params.dir / text
     if not hasattr(config, "workerinput"):
         check_new(path)
@@ -90,6 +94,7 @@ def _settings(config: pytest.Config) -> Settings:
         temperature=_temperature(temperature) if temperature is not None else default.temperature,
         max_new_tokens=_whole(config, "max-new-tokens", None) or default.max_new_tokens,
         observation_chars=_whole(config, "observation-chars", None) or default.observation_chars,
+        packages=tuple(sorted(set(values_of(config, "allow-package")))),
     )
 
 

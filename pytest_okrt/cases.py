@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import pytest
@@ -74,30 +74,28 @@ def key_of(episode: Episode) -> tuple[Any, ...]:
     )
 
 
-def cases_of(mark: pytest.Mark, options: Options) -> Iterator[CaseSpec]:
-    """Yields the cases of a marked test: models, then contracts, tiers, seeds, repeats.
+def cases_of(mark: pytest.Mark, options: Options) -> list[CaseSpec]:
+    """Returns the cases of a marked test: models, then contracts, tiers, seeds, repeats.
 
     Raises:
         UsageError: the marker or an option names no family, tier or seed.
     """
     if mark.args or set(mark.kwargs) - set(_KEYS):
         raise UsageError(
-            f"@pytest.mark.okrt takes {', '.join(_KEYS)} by keyword, got {mark.args or ''} "
-            f"{', '.join(mark.kwargs)}"
+            f"@pytest.mark.okrt takes {', '.join(_KEYS)} by keyword, got "
+            f"{', '.join([*map(repr, mark.args), *mark.kwargs])}"
         )
     family = specs.family(mark.kwargs.get("family", "opaque_knapsack"))
-    tiers = options.tiers or tuple(mark.kwargs.get("tiers", family.tiers[:1]))
-    seeds = options.seeds if options.seeds is not None else mark.kwargs.get("seeds", range(20))
-    _check_seeds(seeds)
-    for model in options.models:
-        for contract in options.contracts:
-            for tier in tiers:
-                specs.tier(tier, family)
-                for seed in seeds:
-                    for repeat in range(options.repeats):
-                        yield CaseSpec(
-                            family, model, contract, tier, seed, repeat, options.settings
-                        )
+    tiers = options.tiers or _tiers(mark.kwargs.get("tiers", family.tiers[:1]))
+    for tier in tiers:
+        specs.tier(tier, family)
+    seeds = options.seeds or _seeds(mark.kwargs.get("seeds", range(20)))
+    return [
+        CaseSpec(family, model, contract, tier, seed, repeat, options.settings)
+        for model, contract, tier, seed, repeat in product(
+            options.models, options.contracts, tiers, seeds, range(options.repeats)
+        )
+    ]
 
 
 def case_id(case: CaseSpec, options: Options) -> str:
@@ -106,12 +104,27 @@ def case_id(case: CaseSpec, options: Options) -> str:
     return f"{name}-r{case.repeat + 1}" if options.repeats > 1 else name
 
 
-def _check_seeds(seeds: Iterable[int]) -> None:
-    found = list(seeds)
-    if not found:
+def _tiers(value: Any) -> tuple[str, ...]:
+    tiers = (value,) if isinstance(value, str) else _listed("tiers", value)
+    if not tiers:
+        raise UsageError("the marker's tiers are empty: name at least one")
+    return tiers
+
+
+def _seeds(value: Any) -> tuple[int, ...]:
+    seeds = tuple(range(value)) if isinstance(value, int) else _listed("seeds", value)
+    if not seeds:
         raise UsageError("the marker's seeds are empty: give at least one, like range(20)")
-    wrong = [seed for seed in found if not isinstance(seed, int) or seed < 0]
-    if wrong:
-        raise UsageError(f"the marker's seed {wrong[0]!r} is no whole number of at least 0")
-    if len(set(found)) < len(found):
+    for seed in seeds:
+        if not isinstance(seed, int) or seed < 0:
+            raise UsageError(f"the marker's seed {seed!r} is no whole number of at least 0")
+    if len(set(seeds)) < len(seeds):
         raise UsageError("the marker names a seed twice")
+    return seeds
+
+
+def _listed(key: str, value: Any) -> tuple[Any, ...]:
+    try:
+        return tuple(value)
+    except TypeError:
+        raise UsageError(f"the marker's {key} {value!r} are no list") from None

@@ -13,16 +13,17 @@ from typing import Any
 
 import pytest
 
-from okrt.errors import StoreError
+from okrt.errors import RuntimeFailure, StoreError, UsageError
 from okrt.models.checkpoint import weight_bytes
+from okrt.runtimes.contracts import PERSISTENT
 from okrt.store import decode_episode
-from okrt.types import Episode
+from okrt.types import Episode, Limits
 from pytest_okrt import workers
 from pytest_okrt.cases import CaseSpec
 from pytest_okrt.estimate import estimate
 from pytest_okrt.recorder import Recorder
 from pytest_okrt.runner import Ahead
-from pytest_okrt.session import OkrtSession, manifest_of, selected
+from pytest_okrt.session import COLLECT_ERROR, OkrtSession, manifest_of, selected
 
 TRIES = 2
 """Times a case is run whose worker crashes, where the scheduler can run it again."""
@@ -35,6 +36,7 @@ class Controller(OkrtSession):
         super().__init__(config, run)
         self._recorder = Recorder(config, self.options, run)
         self._ahead: Ahead | None = None
+        self._wrong_marker = False
         self._crashes: Counter[str] = Counter()
 
     def pytest_report_header(self) -> list[str]:
@@ -47,23 +49,30 @@ class Controller(OkrtSession):
             if workers_wanted and Path(model.spec).is_dir()
         ]
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._wrong_marker |= report.failed and COLLECT_ERROR in str(report.longrepr)
+
     # -- alone -----------------------------------------------------------------------------------
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
-        if self.config.pluginmanager.hasplugin("dsession") or self.config.option.collectonly:
+        option = self.config.option
+        if self.config.pluginmanager.hasplugin("dsession") or option.collectonly:
+            return None
+        if session.testsfailed and not option.continue_on_collection_errors:
             return None
         wanted = [spec for _, spec in selected(session.items)]
         if self.options.estimate:
-            estimate(self.runner, wanted, self.config)
+            session.testsfailed += estimate(self.runner, wanted)
             return True
-        if wanted and not session.testsfailed:
-            self._recorder.start(manifest_of(session.items))
+        if wanted:
+            self._begin(manifest_of(session.items))
             self._ahead = Ahead(self.runner, wanted, self._recorder.add)
         return None
 
     def obtain(self, item: pytest.Item, spec: CaseSpec) -> Episode:
-        assert self._ahead is not None, "a test runs in this process only after the loop began"
+        if self._ahead is None or not self._ahead.has(spec):
+            raise UsageError("ask for the fixture `episode` in the test's arguments")
         return self._ahead.take(spec)
 
     # -- in charge of workers --------------------------------------------------------------------
@@ -82,7 +91,7 @@ class Controller(OkrtSession):
         if manifest is None:
             return
         if not self._recorder.manifest:
-            self._recorder.start(manifest)
+            self._begin(manifest)
         elif manifest != self._recorder.manifest:
             what = workers.difference(self._recorder.manifest, manifest)
             pytest.exit(f"okrt: worker {worker} collected other cases: {what}", returncode=1)
@@ -106,15 +115,27 @@ class Controller(OkrtSession):
     def pytest_report_teststatus(self, report: Any) -> tuple[str, str, str] | None:
         return ("rerun", "R", "RERUN") if report.outcome == "rerun" else None
 
+    def _begin(self, manifest: workers.Manifest) -> None:
+        """Starts the record; where no sandbox can be had, ends the session with one line."""
+        try:
+            self.runner.runtime.open(PERSISTENT, {}, Limits()).close()
+        except RuntimeFailure as error:
+            pytest.exit(f"okrt: {error}", returncode=pytest.ExitCode.USAGE_ERROR)
+        self._recorder.start(manifest, self.runner.runtime)
+
     # -- both ------------------------------------------------------------------------------------
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self._ahead is not None:
             self._ahead.close()
         self.runner.close()
         self._recorder.close()
         workers.remove(self.run)
+        if self._recorder.not_written:
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+        elif self._wrong_marker:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if self._recorder.manifest:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
-
-import pytest
+from collections.abc import Sequence
 
 from okrt.analysis.rows import Row, row
-from okrt.errors import OkrtError
+from okrt.errors import InfrastructureError, OkrtError
+from okrt.types import Episode
 from pytest_okrt.cases import CaseSpec
 from pytest_okrt.runner import Ahead, Runner
 
@@ -15,48 +16,55 @@ SAMPLE = 3
 """Tasks run in each cell."""
 
 
-def estimate(runner: Runner, wanted: list[CaseSpec], config: pytest.Config) -> None:
+def estimate(runner: Runner, wanted: list[CaseSpec]) -> int:
     """Runs the first tasks of each cell and prints episodes, tokens and hours with a range.
 
     The range is from every episode like the sample's cheapest to every one like its dearest; the
-    hours are those of one process running one batch after another.
+    hours are those of one process running one batch after another. Returns how many cells could not
+    be run; they are said, and are in no sum.
     """
     cells: dict[tuple[str, ...], list[CaseSpec]] = defaultdict(list)
     for spec in {spec.key: spec for spec in wanted}.values():
         cells[spec.cell].append(spec)
-    print_line = config.get_terminal_writer().line
-    print_line()
+    ahead = Ahead(runner, [s for specs in cells.values() for s in specs[:SAMPLE]], lambda _: None)
+    episodes, failed = 0, 0
     totals = [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
-    sample = [spec for specs in cells.values() for spec in specs[:SAMPLE]]
-    ahead = Ahead(runner, sample, lambda episode: None)
     for cell, specs in cells.items():
         try:
-            rows = [row(ahead.take(spec)) for spec in specs[:SAMPLE]]
+            rows = [_whole(ahead.take(spec)) for spec in specs[:SAMPLE]]
         except OkrtError as error:
-            print_line(f"{' '.join(cell)}: {error}")
+            failed += 1
+            _print(f"{' '.join(cell)}: cannot be run: {error}")
             continue
-        tokens = _scaled([r.total_tokens for r in rows], len(specs))
-        seconds = _scaled([_seconds(r) for r in rows], len(specs))
-        print_line(f"{' '.join(cell)}: {_line(len(specs), tokens, seconds)}")
+        tokens = _scaled([row.total_tokens or 0 for row in rows], len(specs))
+        seconds = _scaled([_seconds(row) for row in rows], len(specs))
+        _print(f"{' '.join(cell)}: {_line(len(specs), tokens, seconds)}")
+        episodes += len(specs)
         for total, part in zip(totals, (tokens, seconds), strict=True):
             total[:] = [a + b for a, b in zip(total, part, strict=True)]
     ahead.close()
-    episodes = sum(len(specs) for specs in cells.values())
-    print_line(f"all: {_line(episodes, totals[0], totals[1])} (from {SAMPLE} tasks a cell)")
+    but = f", {failed} cells left out" if failed else ""
+    _print(f"all: {_line(episodes, totals[0], totals[1])} (from {SAMPLE} tasks a cell{but})")
+    return failed
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(f"\n{line}")
+
+
+def _whole(episode: Episode) -> Row:
+    if episode.failure is not None:
+        raise InfrastructureError(episode.failure.message)
+    return row(episode)
+
+
+def _scaled(values: Sequence[float], n: int) -> list[float]:
+    """Returns n times the mean, the lowest and the highest."""
+    return [n * sum(values) / len(values), n * min(values), n * max(values)]
 
 
 def _seconds(row: Row) -> float:
     return float(row.timing.get("model_s", 0.0)) + float(row.timing.get("sandbox_s", 0.0))
-
-
-def _scaled(
-    values: list[int | float | None] | list[float] | list[int | None], n: int
-) -> list[float]:
-    """Returns n times the mean, the lowest and the highest of what was measured."""
-    known = [value for value in values if value is not None]
-    if not known:
-        return [float("nan")] * 3
-    return [n * sum(known) / len(known), n * min(known), n * max(known)]
 
 
 def _line(episodes: int, tokens: list[float], seconds: list[float]) -> str:

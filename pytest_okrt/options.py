@@ -18,7 +18,8 @@ class Declared(NamedTuple):
 
 OPTIONS = (
     Declared("model", "several", "[LABEL=]SPEC", "a model to evaluate: expert:NAME, a checkpoint "
-             "or adapter directory, module:attribute; repeatable (default: both experts)"),
+             "or adapter directory, module:attribute; repeatable (default: both experts); "
+             "OKRT_SHORT_OPTIONS=0 frees the short name"),
     Declared("runtime", "several", "NAME", "a runtime contract: persistent, stateless, or "
              "module:attribute; repeatable (default: both)"),
     Declared("tier", "several", "TIER", "a tier of the family; repeatable (default: the marker's)"),
@@ -41,6 +42,10 @@ OPTIONS = (
              "the history) or keep (default: off)"),
     Declared("trained-under", "several", "LABEL=CONTRACT", "declares what a model was trained "
              "under: persistent, stateless or mixed; repeatable"),
+    Declared("allow-package", "several", "NAME", "a package that blocks may import beside the "
+             "standard library, read-only; repeatable"),
+    Declared("unsafe-runtime", "flag", "", "run the models' code without a sandbox, with your own "
+             "rights"),
     Declared("out", "value", "DIR", "run directory (default: okrt-runs/<time>-<id>)"),
     Declared("estimate", "flag", "", "run three tasks a cell, print what the whole would take, "
              "and stop"),

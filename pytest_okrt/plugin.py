@@ -113,7 +113,8 @@ def pytest_xdist_node_collection_finished(node: Any) -> None:
 def okrt_case(request: pytest.FixtureRequest) -> CaseSpec:
     """The coordinates of the case."""
     if not hasattr(request, "param"):
-        pytest.fail("okrt fixtures need the test to be marked: @pytest.mark.okrt(seeds=range(20))")
+        mark = "@pytest.mark.okrt(seeds=range(20))"
+        pytest.fail(f"okrt fixtures need the test to be marked: {mark}", pytrace=False)
     case: CaseSpec = request.param
     return case
 
@@ -127,7 +128,8 @@ def episode(okrt_case: CaseSpec, request: pytest.FixtureRequest) -> Episode:
 @pytest.fixture
 def okrt_model(okrt_case: CaseSpec, request: pytest.FixtureRequest) -> Agent:
     """The model of the case with its card (`okrt.specs.Agent`), loaded once in this process."""
-    return session_of(request.config).runner.agent(okrt_case)
+    session = session_of(request.config)
+    return session.one_line(lambda: session.runner.agent(okrt_case))
 
 
 @pytest.fixture
@@ -139,4 +141,5 @@ def okrt_contract(okrt_case: CaseSpec) -> Contract:
 @pytest.fixture
 def okrt_task(okrt_case: CaseSpec, request: pytest.FixtureRequest) -> Task:
     """The task of the case (`okrt.types.Task`); its `private` part holds the answers."""
-    return session_of(request.config).runner.task(okrt_case)
+    session = session_of(request.config)
+    return session.one_line(lambda: session.runner.task(okrt_case))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -21,11 +21,13 @@ from okrt.errors import StoreError
 from okrt.report.directory import derive
 from okrt.report.tables import terminal
 from okrt.store import RunDirectory
-from okrt.types import Episode
+from okrt.types import Episode, Runtime
 from pytest_okrt.arguments import Options
 
 PROGRESS_S = 10.0
-_PACKAGES = ("okrt", "pytest", "pytest-xdist", "numpy", "torch", "transformers", "peft")
+_PACKAGES = (
+    "okrt", "pytest", "pytest-xdist", "msgspec", "numpy", "scipy", "torch", "transformers", "peft",
+)  # fmt: skip
 
 
 class Recorder:
@@ -35,15 +37,20 @@ class Recorder:
         self.path = path
         self.rows: list[Row] = []
         self.manifest: Mapping[str, Any] = {}
+        self.not_written = ""
+        """Why the end of the record could not be written, or nothing."""
         self._config = config
         self._options = options
         self._directory: RunDirectory | None = None
+        self._sandbox: dict[str, Any] = {}
         self._seen: set[str] = set()
+        self._created = datetime.now(UTC).isoformat(timespec="seconds")
         self._started = self._spoke = monotonic()
 
-    def start(self, manifest: Mapping[str, Any]) -> None:
+    def start(self, manifest: Mapping[str, Any], runtime: Runtime) -> None:
         """Makes the run directory. Ends the session with one line if that cannot be done."""
         self.manifest = manifest
+        self._sandbox = {"isolation": runtime.isolation, "landlock_abi": runtime.landlock_abi}
         self._started = monotonic()
         try:
             self._directory = RunDirectory.create(self.path, self._run(complete=False))
@@ -66,10 +73,13 @@ class Recorder:
         """Writes what is derived from the episodes; nothing if no case was run."""
         if self._directory is None:
             return
-        self._directory.close()
-        run = self._run(complete=self.complete)
-        self._directory.write_run(run)
-        derive(self.path, self.rows, run)
+        try:
+            self._directory.close()
+            run = self._run(complete=self.complete)
+            self._directory.write_run(run)
+            derive(self.path, self.rows, run)
+        except StoreError as error:
+            self.not_written = str(error)
 
     @property
     def complete(self) -> bool:
@@ -83,7 +93,11 @@ class Recorder:
         wanted = len({_wanted(case) for case in self.manifest.values()})
         lines = [terminal(self.rows, width).rstrip("\n"), ""]
         if not self.complete:
-            lines.append(f"incomplete: {len(self.rows)} of {wanted} episodes")
+            broken = sum(row.failure is not None for row in self.rows)
+            apart = f", {broken} broken off by infrastructure" if broken else ""
+            lines.append(f"incomplete: {len(self.rows) - broken} of {wanted} episodes{apart}")
+        if self.not_written:
+            lines.append(f"not written: {self.not_written}")
         lines += [f"run: {_shown(self.path)}", "no gates: nothing was decided"]
         return "\n".join(lines)
 
@@ -106,8 +120,9 @@ class Recorder:
     def _run(self, complete: bool) -> dict[str, Any]:
         return {
             "okrt": metadata.version("okrt"),
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "created": self._created,
             "arguments": [str(arg) for arg in self._config.invocation_params.args],
+            "sandbox": self._sandbox,
             "settings": msgspec.to_builtins(self._options.settings),
             "versions": {"python": platform.python_version(), **_versions()},
             "commit": _commit(self._config.rootpath),
@@ -131,10 +146,10 @@ def _wanted(case: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _versions() -> dict[str, str]:
-    """Returns the versions of packages that are loaded or ours; asks no others for theirs."""
+    """Returns the versions of those packages that are installed."""
     found = {}
     for name in _PACKAGES:
-        if name.replace("-", "_").removeprefix("pytest_") in sys.modules or name in sys.modules:
+        with suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
     return found
 

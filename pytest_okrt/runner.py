@@ -9,7 +9,7 @@ from itertools import groupby
 import pytest
 
 from okrt import specs
-from okrt.errors import OkrtError
+from okrt.errors import InfrastructureError, OkrtError, RuntimeFailure, UsageError
 from okrt.models.scripted import ScriptedModel
 from okrt.run import Case, run_cases
 from okrt.runtimes.host import ZygoteRuntime
@@ -29,7 +29,12 @@ class Runner:
         self._options = options
         self._config = config
         self._agents: dict[tuple[str, str], Agent | OkrtError] = {}
-        self.runtime = ZygoteRuntime()
+        try:
+            self.runtime = ZygoteRuntime(
+                unsafe=options.unsafe_runtime, packages=options.settings.packages
+            )
+        except RuntimeFailure as error:
+            raise UsageError(f"--okrt-allow-package: {error}") from None
 
     def agent(self, spec: CaseSpec) -> Agent:
         """Returns the model of a case, loaded once in this process.
@@ -76,7 +81,7 @@ class Runner:
         trained_under = self._options.trained_under.get(spec.model.label)
         own = self._config.hook.pytest_okrt_model(spec=spec.model.spec)
         if own is not None:
-            return Agent(specs.own_card(spec.model, trained_under), own)
+            return Agent(specs.own_card(spec.model, own, trained_under), own)
         return specs.load_model(spec.model, spec.settings, spec.family.name, trained_under)
 
 
@@ -93,6 +98,10 @@ class Ahead:
         self._done: dict[object, Episode | OkrtError] = {}
         self._episodes = self._run({spec.key: spec for spec in specs}.values())
 
+    def has(self, spec: CaseSpec) -> bool:
+        """Whether the case is among those wanted."""
+        return spec.key in self._claims
+
     def take(self, spec: CaseSpec) -> Episode:
         """Returns the episode of a case; runs ahead until it is there.
 
@@ -105,6 +114,8 @@ class Ahead:
                 break
             self._done[key_of(episode)] = episode
             self._on_episode(episode)
+        if spec.key not in self._done:
+            raise InfrastructureError("the run ended before this case: see the first error")
         self._claims[spec.key] -= 1
         last = self._claims[spec.key] <= 0
         found = self._done.pop(spec.key) if last else self._done[spec.key]

@@ -6,7 +6,9 @@ import nothing. There are two kinds: `pytest_okrt.controller` and `pytest_okrt.w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -16,6 +18,11 @@ from pytest_okrt.arguments import read_options
 from pytest_okrt.cases import FIXTURES, CaseSpec, case_id, cases_of
 from pytest_okrt.runner import Runner
 from pytest_okrt.workers import Manifest
+
+T = TypeVar("T")
+
+
+COLLECT_ERROR = "okrt: "
 
 
 class OkrtSession:
@@ -36,21 +43,19 @@ class OkrtSession:
         if not set(FIXTURES) & set(metafunc.fixturenames):
             name = metafunc.function.__name__
             raise pytest.Collector.CollectError(
-                f"{name} is marked okrt but asks for none of the fixtures {', '.join(FIXTURES)}"
+                f"{COLLECT_ERROR}{name} is marked okrt but asks for none of the fixtures "
+                f"{', '.join(FIXTURES)}"
             )
         try:
-            cases = list(cases_of(mark, self.options))
+            cases = cases_of(mark, self.options)
         except UsageError as error:
-            raise pytest.Collector.CollectError(f"okrt: {error}") from None
+            raise pytest.Collector.CollectError(f"{COLLECT_ERROR}{error}") from None
         ids = [case_id(case, self.options) for case in cases]
         metafunc.parametrize("okrt_case", cases, ids=ids, indirect=True)
 
     def episode(self, item: pytest.Item, spec: CaseSpec) -> Episode:
         """Returns the episode of a test; a failure of infrastructure is an error of the test."""
-        try:
-            episode = self.obtain(item, spec)
-        except OkrtError as error:
-            pytest.fail(f"okrt: {error}", pytrace=False)
+        episode = self.one_line(lambda: self.obtain(item, spec))
         if episode.failure is not None:
             failure = episode.failure
             pytest.fail(
@@ -58,6 +63,15 @@ class OkrtSession:
                 pytrace=False,
             )
         return episode
+
+    @staticmethod
+    def one_line(call: Callable[[], T]) -> T:
+        """Returns what the call returns; what okrt raises fails the test with its message alone."""
+        try:
+            return call()
+        except OkrtError as error:
+            message = str(error)
+        pytest.fail(f"okrt: {message}", pytrace=False)  # outside, or pytest shows the whole chain
 
     def obtain(self, item: pytest.Item, spec: CaseSpec) -> Episode:
         """Returns the episode of a test, run now or before, and sees to its being recorded.

@@ -23,6 +23,7 @@ class Worker(OkrtSession):
 
     def __init__(self, config: pytest.Config, run: Path) -> None:
         super().__init__(config, run)
+        self._done: dict[object, Episode] = {}
         self._id: str = config.workerinput["workerid"]  # type: ignore[attr-defined]  # by xdist
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -37,6 +38,11 @@ class Worker(OkrtSession):
             session.items.clear()
 
     def obtain(self, item: pytest.Item, spec: CaseSpec) -> Episode:
+        if spec.key not in self._done:
+            self._done[spec.key] = self._run(item, spec)
+        return self._done[spec.key]
+
+    def _run(self, item: pytest.Item, spec: CaseSpec) -> Episode:
         case = self.runner.case(spec)
         died = InfrastructureError(f"worker crashed while running {item.nodeid}")
         workers.write_current(self.run, self._id, encode_episode(failed(case, died, "worker")))

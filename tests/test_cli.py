@@ -116,12 +116,23 @@ def test_a_mistake_is_one_line(
     assert shown.out == ""
 
 
-@pytest.mark.parametrize("command", ["report", "show", "task", "init", "version"])
+@pytest.mark.parametrize("command", ["report", "show", "task", "init", "doctor", "version"])
 def test_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])
     assert stop.value.code == 0
     assert f"okrt {command}" in capsys.readouterr().out.partition("example:")[2]
+
+
+def test_doctor_says_what_this_machine_can_do(capsys: pytest.CaptureFixture[str]) -> None:
+    status = main(["doctor"])
+    shown = capsys.readouterr().out
+    assert "tier       T" in shown
+    assert "ALLOWED" not in shown
+    assert main(["doctor", "--json"]) == status == 0
+    found = json.loads(capsys.readouterr().out)
+    assert f"tier       {found['assessment']['tier']}" in shown
+    assert all(found["self_test"]["denied"].values())
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -128,6 +128,11 @@ def test_the_table_of_the_readme_is_what_the_first_command_prints(tmp_path: Path
     assert "self-check" in shown
 
 
+def test_nothing_is_left_to_be_filled_in() -> None:
+    for path in DOCS:
+        assert "<!--" not in path.read_text("utf-8") or path.name == "CHANGELOG.md", path.name
+
+
 def test_links_between_files_lead_somewhere() -> None:
     for path in DOCS:
         for target in re.findall(r"\]\(([^)#]+)\)", path.read_text("utf-8")):

@@ -27,7 +27,9 @@ BLOCK = "```python\nx = 1\n```"
         ("```python", None, "unclosed"),
         ("```python\n\n```", None, "empty_block"),
         ("```bash\nls\n```", None, "other_language"),
-        ("```json\n{}\n```\nso\n```python\ny = 2\n```", "y = 2\n", None),
+        ("```json\n{}\n```\nso\n```python\ny = 2\n```", "y = 2\n", "skipped_block"),
+        ("```python\n\n```\n```python\ny = 2\n```", "y = 2\n", "skipped_block"),
+        ("T\r\n```python\r\nx = 1\r\n```\r\n", "x = 1\r\n", None),
         (f"{BLOCK}\n```python\ny = 2\n```", "x = 1\n", "two_blocks"),
         (f"{BLOCK}\nOutput: 1", "x = 1\n", "text_after"),
         (f"{BLOCK}\n```text\n1\n```", "x = 1\n", "text_after"),
@@ -90,6 +92,12 @@ def test_code_inside_thinking_never_runs(text: str, thinking: Thinking) -> None:
     assert reply.code == "x = 1\n"
     assert ("evil" in reply.kept) == ("evil" in text and thinking == "keep")
     assert reply.discarded_chars == len(text) - len(reply.kept)
+
+
+def test_a_model_that_loops_on_the_end_of_thinking_is_read() -> None:
+    reply = parse("a</think>" * 5000 + BLOCK)
+    assert (reply.code, reply.kept) == ("x = 1\n", BLOCK)
+    assert parse("<think>" * 5000).code is None
 
 
 def test_unclosed_thinking_reaches_to_the_end() -> None:

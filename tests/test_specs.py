@@ -133,7 +133,7 @@ def test_a_family_whose_task_is_no_task_names_the_member() -> None:
         def environment(self, task: Any) -> Any:
             raise NotImplementedError
 
-    with pytest.raises(FamilyError, match=r"TaskFamily.task raised TypeError: must return a Task"):
+    with pytest.raises(FamilyError, match=r"TaskFamily.task must return a Task"):
         specs.make_task(Wrong(), 0, "a")
 
 

@@ -86,6 +86,17 @@ def test_a_corrupt_line_is_named_and_the_rest_is_read(run: Path, line: bytes) ->
     assert (run / EPISODES).read_bytes() == content
 
 
+def test_a_live_run_is_left_alone(run: Path) -> None:
+    whole = (run / EPISODES).read_bytes()
+    with (run / EPISODES).open("ab") as episodes:
+        writer = RunDirectory(run, episodes)
+        episodes.write(whole[:100])
+        episodes.flush()
+        assert [f.kind for f in read_episodes(run) if isinstance(f, Problem)] == ["torn"]
+        assert (run / EPISODES).read_bytes() == whole + whole[:100]
+        writer.close()
+
+
 def test_an_unknown_schema_is_named(run: Path) -> None:
     (run / EPISODES).write_bytes(b'{"schema":99}\n')
     (problem,) = read_episodes(run)
@@ -108,5 +119,8 @@ def test_what_is_no_run_directory_is_said(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="is no run directory"):
         list(read_episodes(tmp_path))
     (tmp_path / "run.json").write_text("{")
+    with pytest.raises(StoreError, match="damaged"):
+        read_run(tmp_path)
+    (tmp_path / "run.json").write_text('{"versions": 3}')
     with pytest.raises(StoreError, match="damaged"):
         read_run(tmp_path)

@@ -79,6 +79,22 @@ class Fragile(Counting):
         return Breaks(5)
 
 
+class Raising(Counting):
+    def task(self, seed: int, tier: str, split: Any = "eval") -> Task:
+        raise KeyError("nothing there")
+
+
+class Unordered(Counting):
+    """Writes a set into its prompt."""
+
+    def task(self, seed: int, tier: str, split: Any = "eval") -> Task:
+        words = {f"word{n}" for n in range(50)}
+        return replace(super().task(seed, tier, split), prompt=f"{split} {seed} {words}")
+
+
+UNORDERED = Unordered()
+
+
 class Endless(Counting):
     def environment(self, task: Task) -> Any:
         class NoFinish(Counter):
@@ -98,6 +114,8 @@ class Endless(Counting):
         (Shared(), "environments of one task share no state"),
         (Fragile(), "a tool answers hostile arguments with a plain error"),
         (Endless(), "there is a tool named finish"),
+        (Raising(), "a family raises nothing of its own: KeyError"),
+        ("tests.test_testing:UNORDERED", "the same seed gives the same bytes in another process"),
     ],
 )
 def test_a_broken_family_fails_the_law_it_breaks(family: Any, law: str) -> None:
@@ -109,6 +127,7 @@ class AlwaysPersistent:
     """Keeps everything, whatever the contract."""
 
     isolation = "none"
+    landlock_abi = None
 
     def __init__(self, inner: ZygoteRuntime) -> None:
         self.inner = inner

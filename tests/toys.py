@@ -104,6 +104,7 @@ class FakeRuntime:
     """A runtime of such sessions; remembers them."""
 
     isolation = "none"
+    landlock_abi = None
 
     def __init__(
         self, run: Callable[[Mapping[str, Callable[..., Any]], str], Execution] = obey

@@ -6,7 +6,7 @@ the block ended; only where the process was lost do the names that its code bind
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from typing import Literal
 
@@ -19,11 +19,13 @@ SHORT_NAME = 5
 """Characters. One edit makes a typo of a name this short, two of a longer one."""
 
 
-def missing_variables(turns: Sequence[Turn]) -> list[MissingVariable | None]:
+def missing_variables(
+    turns: Sequence[Turn], tools: Iterable[str] = ()
+) -> list[MissingVariable | None]:
     """Returns, for each turn, the class of the missing variable that ended it, or None.
 
     `lost`: an earlier turn of the episode had bound the name. `typo`: it is one edit away (two
-    beyond five characters) from a name bound so far or from a tool that the episode called.
+    beyond five characters) from a name bound so far or from a tool.
     `undefined`: the rest, and where the interpreter did not give the name.
 
     Source: arXiv 2603.01209 counts episodes with an uncaught NameError; differs: the three classes
@@ -31,13 +33,13 @@ def missing_variables(turns: Sequence[Turn]) -> list[MissingVariable | None]:
     and no runtime keeps or loses it.
     """
     before = bound_before(turns)
-    tools = {call.name for execution in _executions(turns) for call in execution.calls}
+    provided = frozenset(tools)
     found: list[MissingVariable | None] = []
     for turn, earlier in zip(turns, before, strict=True):
         if turn.execution is None or not _ended_by_name_error(turn.execution):
             found.append(None)
         else:
-            known = earlier | _bound_by(turn) | tools
+            known = earlier | _bound_by(turn) | provided
             found.append(_classify(turn.execution.missing_name, earlier, known))
     return found
 

@@ -148,6 +148,8 @@ class Row:
     timing: Mapping[str, float | str]
     """Seconds and circumstances, `isolation` among them. No two runs share it: "byte-identical" is
     always said of rows with `timing` dropped."""
+    packages: tuple[str, ...] = ()
+    """Packages beyond the standard library that blocks may import."""
 
 
 def row(episode: Episode) -> Row:
@@ -160,8 +162,9 @@ def row(episode: Episode) -> Row:
         ending=trajectory.ending if trajectory and episode.failure is None else None,
         failure=episode.failure,
         **_quality(outcome),
-        **_counts(trajectory),
+        **_counts(trajectory, episode.tools),
         timing=episode.timing,
+        packages=episode.settings.packages,
     )
 
 
@@ -236,12 +239,12 @@ def _relative(score: float | None, floor: float | None, reference: float | None)
     return relative if math.isfinite(relative) else None
 
 
-def _counts(trajectory: Trajectory | None) -> dict[str, Any]:
+def _counts(trajectory: Trajectory | None, tools: Sequence[str]) -> dict[str, Any]:
     if trajectory is None:
-        return dict.fromkeys(_counts(Trajectory("", (), "finished")))
+        return dict.fromkeys(_counts(Trajectory("", (), "finished"), tools))
     turns = trajectory.turns
     executions = [turn.execution for turn in turns if turn.execution is not None]
-    missing = [found for found in missing_variables(turns) if found is not None]
+    missing = [found for found in missing_variables(turns, tools) if found is not None]
     prompt, completion, new = _tokens(turns)
     return {
         "turns": len(turns),

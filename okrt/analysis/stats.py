@@ -1,7 +1,7 @@
 """Estimates with intervals that say what they are.
 
 Each number comes with its method, level, n and pairing. Where the data bear no interval (nothing,
-one value, no spread), none is claimed: `low` and `high` are None and the method says why.
+few values, no spread), none is claimed: `low` and `high` are None and the method says why.
 Resampling is seeded: the same values in the same order give the same interval.
 """
 
@@ -23,6 +23,9 @@ RESAMPLES = 9_999
 """The default of scipy.stats.bootstrap."""
 CLOPPER_PEARSON = "Clopper-Pearson"
 _NO_VALUES = "none: no values"
+FEWEST = 10
+"""Values below which no bootstrap interval is claimed: it lies within the values, so that of n it
+covers the mean of a symmetric distribution at most 1 - 2**(1 - n) of the time, half at n = 2."""
 _SEED = 20_260_301
 _RESAMPLED_AT_ONCE = 1_000_000
 """Values drawn in one step, which bounds the memory of a bootstrap."""
@@ -133,10 +136,9 @@ def _no_interval(values: Floats) -> str:
     """Returns why these values bear no interval, or nothing. Rounding is no spread."""
     if values.size == 0:
         return _NO_VALUES
-    if values.size == 1:
-        return "none: one value"
-    steady = np.ptp(values) <= 1e-9 * np.abs(values).max()
-    return "none: no spread among the values" if steady else ""
+    if values.size > 1 and np.ptp(values) <= 1e-9 * np.abs(values).max():
+        return "none: no spread among the values"
+    return f"none: fewer than {FEWEST} values" if values.size < FEWEST else ""
 
 
 def _bca(samples: list[Floats], statistic: Any, level: float) -> tuple[float, float]:

@@ -60,7 +60,10 @@ def check_checkpoint(path: Path) -> None:
     if is_adapter(path):
         if not _matching(path, _ADAPTER_WEIGHTS):
             raise SpecError(f"{path}: no adapter_model.safetensors; save the adapter again")
-        check_checkpoint(base_path(path))
+        base = base_path(path)
+        if is_adapter(base):
+            raise SpecError(f"{path}: its base {base} is itself an adapter; merge that one first")
+        check_checkpoint(base)
         return
     missing = [
         what

@@ -9,7 +9,7 @@ from typing import Any
 from okrt.analysis.cells import AXES, Table, tables
 from okrt.analysis.rows import Row
 from okrt.report.plain import one_line, plain
-from okrt.report.texts import failures, figures, notes, title, trainings
+from okrt.report.texts import failures, figures, names, notes, title
 
 NO_EPISODES = "no episodes"
 _GAP = 2
@@ -67,7 +67,7 @@ def markdown(rows: Iterable[Row], run: Mapping[str, Any]) -> str:
 
 def _section(table: Table, width: int) -> list[str]:
     shown = figures(table)
-    under = trainings(table)
+    named = names(table)
     lines = textwrap.wrap(plain(title(table)), max(width, _NARROWEST), break_on_hyphens=False)
     lines += _wrapped(notes(table), width)
     first = max([len(name) for model in shown.values() for name, _ in model], default=0) + 2
@@ -78,7 +78,7 @@ def _section(table: Table, width: int) -> list[str]:
         chosen = slice(start, start + beside)
         lines += ["", _line("", table.contracts[chosen], first, column)]
         for model, cells in shown.items():
-            lines.append(one_line(_model(model, under)))
+            lines.append(one_line(named[model]))
             lines += [_line(f"  {name}", text[chosen], first, column) for name, text in cells]
     return lines
 
@@ -102,19 +102,15 @@ def _line(head: str, cells: Sequence[str], first: int, column: int) -> str:
     return gap.join([head.ljust(first), *(cell.ljust(column) for cell in cells)]).rstrip()
 
 
-def _model(label: str, under: Mapping[str, str]) -> str:
-    return f"{label} (trained under {under[label]})" if label in under else label
-
-
 def _pipes(table: Table) -> list[str]:
-    under = trainings(table)
+    named = names(table)
     lines = [
         _pipe(["model", "metric", *table.contracts]),
         _pipe(["---"] * (2 + len(table.contracts))),
     ]
     for model, metrics in figures(table).items():
         for position, (name, cells) in enumerate(metrics):
-            lines.append(_pipe(["" if position else _model(model, under), name, *cells]))
+            lines.append(_pipe(["" if position else named[model], name, *cells]))
     return lines
 
 

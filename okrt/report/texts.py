@@ -29,17 +29,31 @@ def title(table: Table) -> str:
 def trainings(table: Table) -> dict[str, str]:
     """Returns what each model was trained under, if that is known of all and differs, else {}.
 
-    Of scripted experts alone it is {}: they follow the idiom of a contract, nothing trained them.
+    Scripted experts are left out: they follow the idiom of a contract, nothing trained them.
     """
-    under = {row.model: row.trained_under for row in table.rows}
-    known = "unknown" not in under.values() and len(set(under.values())) > 1
-    if not known or _scripted(table):
+    under = {row.model: row.trained_under for row in table.rows if not _is_expert(row)}
+    if "unknown" in under.values() or len(set(under.values())) < 2:
         return {}
     return {model: str(training) for model, training in under.items()}
 
 
+def names(table: Table) -> dict[str, str]:
+    """Returns, by label, how each model is named: with its training, or as a scripted expert."""
+    under = trainings(table)
+    named = {model: model for model in table.models}
+    named |= {model: f"{model} (trained under {training})" for model, training in under.items()}
+    if not _scripted(table):
+        experts = {row.model for row in table.rows if _is_expert(row)}
+        named |= {model: f"{model} (scripted expert, no evidence)" for model in experts}
+    return named
+
+
 def _scripted(table: Table) -> bool:
-    return all(row.model_spec.startswith("expert:") for row in table.rows)
+    return all(_is_expert(row) for row in table.rows)
+
+
+def _is_expert(row: Row) -> bool:
+    return row.model_spec.startswith("expert:")
 
 
 def notes(table: Table) -> list[str]:

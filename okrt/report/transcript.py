@@ -24,7 +24,7 @@ def transcript(episode: Episode) -> str:
     lines += ["", "prompt", *_quoted(episode.trajectory.prompt)]
     turns = episode.trajectory.turns
     for number, (turn, missing) in enumerate(
-        zip(turns, missing_variables(turns), strict=True), start=1
+        zip(turns, missing_variables(turns, episode.tools), strict=True), start=1
     ):
         lines += ["", *_turn(number, turn, missing)]
     return "\n".join([*lines, "", f"ending: {episode.trajectory.ending}"]) + "\n"

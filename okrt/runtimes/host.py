@@ -6,25 +6,42 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from okrt.errors import RuntimeFailure
-from okrt.runtimes.process import ZygoteProcess
+from okrt.runtimes.isolation import UNSAFE
+from okrt.runtimes.packages import roots
+from okrt.runtimes.process import Ground, ZygoteProcess
+from okrt.runtimes.remedies import elsewhere, refusal
 from okrt.runtimes.session import ZygoteSession
 from okrt.runtimes.tools import Toolbox
 from okrt.types import Contract, Limits
+
+Tier = Literal["T0", "T1"]
+TIERS: tuple[Tier, ...] = ("T1", "T0")
+"""The best first."""
 
 
 class ZygoteRuntime:
     """Satisfies `okrt.types.Runtime`; share one among all threads of a process.
 
-    The zygote starts with the first session, and anew after it has died or the host has forked. It
-    does not promise to contain hostile code: blocks run as the host's user, see `isolation`.
+    The zygote starts with the first session, and anew after it has died or the host has forked.
+
+    Args:
+        unsafe: run blocks with the host's own rights: its files and the network are open to them.
+        packages: import names of the host's environment that blocks may import; no others.
+        tier: the tier to use; None: the best that this machine offers.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, unsafe: bool = False, packages: Sequence[str] = (), tier: Tier | None = None
+    ) -> None:
+        best: Sequence[str] = TIERS if tier is None else (tier,)
+        self._tiers = (UNSAFE,) if unsafe else best
+        self._packages = roots(packages)
+        self._ground: Ground | None = None
         self._lock = threading.Lock()
         self._zygote: ZygoteProcess | None = None
         self._sessions: weakref.WeakSet[ZygoteSession] = weakref.WeakSet()
@@ -32,9 +49,25 @@ class ZygoteRuntime:
 
     @property
     def isolation(self) -> str:
-        """A process and group of its own, resource limits, a minimal environment, and no more:
-        files and network are open to a block."""
-        return "process"
+        """`T1`, `T0` or `unsafe`, see `okrt.runtimes.isolation`. Starts the zygote if need be.
+
+        Raises:
+            okrt.errors.RuntimeFailure: no sandbox can be started.
+        """
+        return str(self._known().tier)
+
+    @property
+    def landlock_abi(self) -> int | None:
+        """The version of Landlock in use; None: unsafe. Starts the zygote if need be.
+
+        Raises:
+            okrt.errors.RuntimeFailure: no sandbox can be started.
+        """
+        return self._known().landlock_abi
+
+    def _known(self) -> Ground:
+        with self._lock:
+            return self._ground or self._living_zygote().ground
 
     def open(
         self,
@@ -49,10 +82,6 @@ class ZygoteRuntime:
             okrt.errors.RuntimeFailure: no sandbox can be started.
             okrt.errors.FamilyError: a tool has no usable name or signature.
         """
-        if sys.platform != "linux":
-            raise RuntimeFailure(
-                f"the sandbox needs Linux, this is {sys.platform}: use a container"
-            )
         toolbox = Toolbox(tools)
         with self._lock:
             session = ZygoteSession(self._living_zygote(), contract, toolbox, limits, seed)
@@ -63,7 +92,13 @@ class ZygoteRuntime:
         if self._zygote is None or not self._zygote.alive:
             if self._zygote is not None:
                 self._zygote.stop()
-            self._zygote = ZygoteProcess()
+            self._zygote = None
+            if sys.platform != "linux":
+                raise RuntimeFailure(elsewhere())
+            zygote = ZygoteProcess(self._tiers, self._packages)
+            if zygote.ground.tier is None:
+                raise RuntimeFailure(refusal(zygote.ground.problems))
+            self._zygote, self._ground = zygote, zygote.ground
         return self._zygote
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,17 @@ class Child:
     wire: Wire
 
 
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a zygote found when it started."""
+
+    tier: str | None
+    """The tier of its children; None: none of those asked for can be had, and it has ended."""
+    landlock_abi: int | None
+    problems: Mapping[str, str]
+    """Why not, by tier."""
+
+
 class ZygoteProcess:
     """A running zygote, stopped at exit at the latest. Any thread may use it: a request is one
     message, and none waits for another's.
@@ -43,7 +55,7 @@ class ZygoteProcess:
         RuntimeFailure: it cannot be started.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tiers: Sequence[str], packages: Mapping[str, str]) -> None:
         self._owner = os.getpid()
         self._numbers = itertools.count()
         self._stopped = False
@@ -57,6 +69,7 @@ class ZygoteProcess:
         # -S leaves out site-packages; -I would ignore PYTHONHASHSEED.
         flags = ["-s", "-S", "-P"]
         arguments = [str(theirs.fileno()), str(self._owner), str(self._root)]
+        arguments.append(json.dumps({"tiers": tiers, "packages": packages}))
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
                 [sys.executable, *flags, str(SCRIPT), *arguments],
@@ -76,6 +89,24 @@ class ZygoteProcess:
         finally:
             theirs.close()
         atexit.register(self.stop)
+        self.ground = self._await()
+
+    def _await(self) -> Ground:
+        self._control.settimeout(START_S)
+        try:
+            report = self._control.recv(1 << 16)
+        except OSError as error:
+            self.stop()
+            raise RuntimeFailure(f"the sandbox's zygote did not start: {error}") from error
+        self._control.settimeout(ANSWER_S)
+        if not report:
+            epitaph = self._epitaph()
+            self.stop()
+            raise RuntimeFailure(epitaph)
+        ground = Ground(**json.loads(report))
+        if ground.tier is None:
+            self.stop()
+        return ground
 
     @property
     def alive(self) -> bool:
@@ -116,8 +147,9 @@ class ZygoteProcess:
             self._send({"reap": child.number}, [])
         child.wire.close()
 
-    def exit_code(self, child: Child) -> int:
-        """Returns how a child ended (minus the signal that killed it), ending it if need be.
+    def ending(self, child: Child) -> tuple[int, str]:
+        """Returns how a child ended (minus the signal that killed it), ending it if need be, and
+        why, if it was the zygote that killed it.
 
         Raises:
             RuntimeFailure: the zygote is gone, so the child died of that.
@@ -138,7 +170,8 @@ class ZygoteProcess:
             text = answer.read()
         if not text:
             raise RuntimeFailure(self._epitaph())
-        return int(text)
+        code, _, reason = text.decode().partition(" ")
+        return int(code), reason
 
     def stop(self) -> None:
         """The zygote, its children and their directories are gone. Idempotent."""

@@ -1,12 +1,14 @@
-"""Removes scratch directories, whatever a block put into them.
+"""Measures and removes scratch directories, whatever a block put into them.
 
-The zygote loads this file by path: standard library only, no import of okrt.
+Runs in the sandbox: standard library only.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 from pathlib import Path
 
 
@@ -23,11 +25,11 @@ def remove_tree(root: Path) -> None:
     while waiting:
         for entry in _entries(waiting.pop()):
             with contextlib.suppress(OSError):
-                if entry.is_symlink() or not entry.is_dir():
-                    entry.unlink()
-                else:
-                    entry.chmod(0o700)  # moving a directory writes to its ".."
-                    target = entry.rename(root / f"{lifted}-{len(seen)}")
+                if not entry.is_dir(follow_symlinks=False):
+                    Path(entry).unlink()
+                elif not _removed_empty(Path(entry)):
+                    Path(entry).chmod(0o700)  # moving a directory writes to its ".."
+                    target = Path(entry).rename(root / f"{lifted}-{len(seen)}")
                     waiting.append(target)
                     seen.append(target)
     for directory in reversed(seen):
@@ -35,8 +37,57 @@ def remove_tree(root: Path) -> None:
             directory.rmdir()
 
 
-def _entries(directory: Path) -> list[Path]:
+def _removed_empty(directory: Path) -> bool:
+    try:
+        directory.rmdir()
+    except OSError:
+        return False
+    return True
+
+
+def _entries(directory: Path) -> list[os.DirEntry[str]]:
     with contextlib.suppress(OSError):
         directory.chmod(0o700)
-        return list(directory.iterdir())
+        with os.scandir(directory) as entries:
+            return list(entries)
     return []
+
+
+def exceeds(directory: Path, pid: int, size: int, files: int) -> bool:
+    """Whether a process has more files, or longer ones in total, than it may.
+
+    Counted are those in its directory, and those that it has removed but holds open; not those that
+    it has removed and closed but still maps.
+    """
+    with contextlib.suppress(OSError):
+        # Directories are links to their parent: a sign that waits for no block that makes them.
+        if directory.stat().st_nlink > files + 2:
+            return True
+    taken = found = 0
+    waiting = [directory]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    status = entry.stat(follow_symlinks=False)
+                    taken += status.st_blocks * 512
+                    found += 1
+                    if taken > size or found > files:
+                        return True
+                    if stat.S_ISDIR(status.st_mode):
+                        waiting.append(Path(entry.path))
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:  # out of our sight, and meant to be
+                return True
+    return taken + _removed(pid) > size
+
+
+def _removed(pid: int) -> int:
+    taken = 0
+    with contextlib.suppress(OSError):
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                status = descriptor.stat()
+                if stat.S_ISREG(status.st_mode) and status.st_nlink == 0:
+                    taken += status.st_blocks * 512
+    return taken

@@ -124,7 +124,7 @@ class ZygoteSession:
                 self._child.wire.wait_ready(START_S)
             except RuntimeFailure:
                 if self._child.wire.ended:
-                    self._zygote.exit_code(self._child)  # says so if it was the zygote that died
+                    self._zygote.ending(self._child)  # says so if it was the zygote that died
                 raise
         return self._child
 
@@ -196,7 +196,9 @@ class ZygoteSession:
 
     def _death(self, child: Child) -> str:
         by_itself = child.wire.ends_by_itself()
-        code = self._zygote.exit_code(child)
+        code, reason = self._zygote.ending(child)
+        if reason:
+            return f"The process was killed: {reason}."
         if not by_itself:
             return "The process closed its wire and was killed."
         if code < 0:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from okrt.errors import FamilyError, ToolError
+from okrt.runtimes.frames import not_json
 from okrt.runtimes.wire import Call, WireError
-from okrt.runtimes.worker import PROVIDED, not_json
+from okrt.runtimes.worker import PROVIDED
 from okrt.types import ToolCall
 
 Reply = dict[str, Any]

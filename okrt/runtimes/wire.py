@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from okrt.errors import RuntimeFailure
-from okrt.runtimes.worker import MAX_FRAME
+from okrt.runtimes.frames import MAX_FRAME
 
 CHUNK = 1 << 16
 """Bytes of one read: the capacity of a pipe, so that one read empties it."""

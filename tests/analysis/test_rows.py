@@ -56,7 +56,7 @@ def test_fields_are_those_of_the_contract_with_readers() -> None:
         "cap_hits", "refused_calls", "prompt_tokens", "completion_tokens", "new_tokens",
         "total_tokens", "transcript_chars", "errors", "missing_variable_errors", "lost_errors",
         "typo_errors", "undefined_errors", "guarded_losses", "redefinitions",
-        "repeated_inspections", "restarts", "recovery_turns", "timing",
+        "repeated_inspections", "restarts", "recovery_turns", "timing", "packages",
     ]  # fmt: skip
 
 

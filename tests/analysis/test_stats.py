@@ -51,10 +51,13 @@ def test_nothing_has_no_estimate() -> None:
     assert ratio_of_sums([], []).value is None
 
 
-def test_one_value_has_no_interval() -> None:
-    expected = Estimate(0.5, None, None, 0.95, "none: one value", 1, "none")
+def test_few_values_have_no_interval() -> None:
+    few = "none: fewer than 10 values"
+    expected = Estimate(0.5, None, None, 0.95, few, 1, "none")
     assert mean_interval([0.5]) == mean_interval([None, 0.5, NAN]) == expected
-    assert ratio_of_sums([3], [2]).method == "none: one value"
+    assert ratio_of_sums([3], [2]).method == few
+    assert mean_interval(range(9)).method == few
+    assert mean_interval(range(10)).low is not None
 
 
 @pytest.mark.parametrize("values", [[0.0] * 9, [0.3] * 9, [0.1 + 0.2, 0.3] * 5, [1e9] * 3])
@@ -109,7 +112,7 @@ def test_ratio_keeps_the_pairs_together() -> None:
 
 
 def test_same_values_have_the_same_interval() -> None:
-    values = [0.1, 0.5, 0.9, 0.4]
+    values = [0.1, 0.5, 0.9, 0.4] * 3
     assert mean_interval(values) == mean_interval(list(values))
     assert mean_interval(values).method == "BCa bootstrap of the mean, 9,999 resamples"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,3 +59,12 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 
 def text(result: pytest.RunResult) -> str:
     return "\n".join([*result.outlines, *result.errlines])
+
+
+def plain(result: pytest.RunResult) -> str:
+    """Returns the text of a run, having seen that no error in it is shown as a chain or a trace."""
+    shown = text(result)
+    for mark in ("Traceback", "During handling", "direct cause", "INTERNALERROR"):
+        assert mark not in shown, shown
+    assert not re.search(r"\.py:\d|\nE   \S", shown), shown
+    return shown

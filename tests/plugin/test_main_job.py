@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.plugin.conftest import Run, rows, text
+from tests.plugin.conftest import EVALUATION, Run, rows, text
 
 
 def test_both_experts_run_under_both_contracts(evaluate: Run, pytester: pytest.Pytester) -> None:
@@ -34,6 +34,8 @@ def test_the_run_directory_says_what_was_run(evaluate: Run, pytester: pytest.Pyt
     assert run["complete"] is True
     assert len(run["manifest"]) == 2
     assert "--runtime=stateless" in run["arguments"]
+    (row, *_) = rows(folder)
+    assert run["sandbox"]["isolation"] == row["timing"]["isolation"]
     lines = (folder / "episodes.jsonl").read_text().splitlines()
     assert {json.loads(line)["schema"] for line in lines} == {1}
     assert "self-check" in (folder / "report.md").read_text()
@@ -68,6 +70,31 @@ def test_two_tests_of_the_same_case_share_its_episode(
     )
     evaluate("--model=expert:stateless").assert_outcomes(passed=8)
     assert len(rows(pytester.path / "run")) == 4
+
+
+def test_seeds_and_tiers_may_be_short(evaluate: Run, pytester: pytest.Pytester) -> None:
+    short = EVALUATION.replace('["micro"]', '"micro"').replace("range(2)", "2")
+    pytester.makepyfile(test_fit=short)
+    evaluate("--model=expert:stateless").assert_outcomes(passed=4)
+
+
+def test_a_directory_that_goes_away_in_mid_run_is_said(
+    evaluate: Run, pytester: pytest.Pytester
+) -> None:
+    pytester.makepyfile(
+        test_fit=EVALUATION
+        + """
+def test_zz_remove():
+    import shutil, time
+    time.sleep(2)
+    shutil.rmtree("run")
+"""
+    )
+    result = evaluate("--runtime=stateless")
+    assert "not written: cannot write the run directory" in text(result)
+    assert "expert:stateless" in text(result)
+    assert "INTERNALERROR" not in text(result)
+    assert result.ret != 0
 
 
 def test_deselected_cases_are_not_run(evaluate: Run, pytester: pytest.Pytester) -> None:

@@ -168,7 +168,10 @@ def test_experts_alone_were_not_trained() -> None:
     assert titled(rows).startswith("opaque_knapsack/easy, model x runtime: self-check")
     assert "trained under" not in terminal(rows)
     beside = cross("checkpoint", trained_under="mixed")
-    assert titled([*rows, *beside]) == "opaque_knapsack/easy, train x runtime"
+    assert titled([*rows, *beside]) == "opaque_knapsack/easy, model x runtime"
+    assert "expert:stateless (scripted expert, no evidence)" in terminal([*rows, *beside])
+    other = cross("other", trained_under="persistent")
+    assert titled([*rows, *beside, *other]) == "opaque_knapsack/easy, train x runtime"
 
 
 def test_an_axis_that_varies_is_named() -> None:
@@ -197,8 +200,8 @@ def test_repeats_are_said_to_be_averaged_first() -> None:
 
 def test_intervals_name_level_and_method() -> None:
     rows = [
-        make("a", "persistent", seed, score=seed / 9, total_tokens=900 + 7 * seed)
-        for seed in range(9)
+        make("a", "persistent", seed, score=seed / 11, total_tokens=900 + 7 * seed)
+        for seed in range(11)
     ]
     text = " ".join(terminal(rows).split())
     assert "95% interval over tasks (BCa bootstrap of the mean, 9,999 resamples; BCa" in text

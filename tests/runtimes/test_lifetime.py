@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -18,8 +18,10 @@ import pytest
 from okrt.errors import RuntimeFailure
 from okrt.runtimes.contracts import PERSISTENT, STATELESS
 from okrt.runtimes.host import ZygoteRuntime
+from okrt.runtimes.namespaces import SCRATCH
 from okrt.runtimes.scratch import remove_tree
 from okrt.types import Contract, Limits, Session
+from tests.runtimes.conftest import of_tier
 
 
 def eventually(true: Callable[[], bool]) -> bool:
@@ -51,6 +53,15 @@ def descendants(pid: int) -> set[int]:
     return found - {pid}
 
 
+def eventually_stable(count: Callable[[], int]) -> int:
+    """Returns what a number comes to."""
+    seen = [count()]
+    while len(seen) < 5 or len(set(seen[-5:])) > 1:
+        time.sleep(0.02)
+        seen.append(count())
+    return seen[-1]
+
+
 def gone(pid: int) -> bool:
     """Whether a process has ended; whoever inherited it may take their time to reap it."""
     try:
@@ -62,12 +73,6 @@ def gone(pid: int) -> bool:
 def open_descriptors() -> list[str]:
     # Closed before the list is made: only the directory itself is one more, always.
     return sorted(path.name for path in Path("/proc/self/fd").iterdir())
-
-
-@pytest.fixture
-def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    return tmp_path
 
 
 @pytest.fixture
@@ -108,6 +113,21 @@ def test_many_threads_share_one_zygote(scratch: Path, before: set[int]) -> None:
         assert zygote_of(before)
 
 
+def test_it_works_inside_an_asyncio_program(scratch: Path) -> None:
+    async def main(runtime: ZygoteRuntime) -> list[str]:
+        code = "import asyncio; asyncio.run(asyncio.sleep(0))\nprint(me())"
+
+        def episode(n: int) -> str:
+            with runtime.open(STATELESS, {"me": lambda: n}, Limits()) as session:
+                return session.execute(code).stdout
+
+        here = episode(0)
+        return [here, *await asyncio.gather(*(asyncio.to_thread(episode, n) for n in (1, 2, 3)))]
+
+    with ZygoteRuntime() as runtime:
+        assert asyncio.run(main(runtime)) == ["0\n", "1\n", "2\n", "3\n"]
+
+
 def test_the_zygote_outlives_the_thread_that_started_it(scratch: Path) -> None:
     sessions: list[Session] = []
     with ZygoteRuntime() as runtime:
@@ -126,9 +146,9 @@ def test_the_zygote_outlives_the_thread_that_started_it(scratch: Path) -> None:
 # -- the end --------------------------------------------------------------------------------------
 
 
-def test_nothing_is_left_after_close(scratch: Path, before: set[int]) -> None:
+def test_nothing_is_left_after_close(tier: str, scratch: Path, before: set[int]) -> None:
     descriptors = open_descriptors()
-    with ZygoteRuntime() as runtime:
+    with of_tier(tier) as runtime:
         kept = runtime.open(PERSISTENT, {}, Limits())
         kept.execute("open('f', 'w').close()\nimport subprocess; subprocess.Popen(['sleep', '99'])")
         with runtime.open(STATELESS, {}, Limits(block_s=0.2)) as session:
@@ -136,7 +156,7 @@ def test_nothing_is_left_after_close(scratch: Path, before: set[int]) -> None:
                 session.execute(code)
         unused = runtime.open(STATELESS, {}, Limits())
         assert eventually(lambda: len(descendants(os.getpid()) - before) >= 4)
-        assert list(scratch.iterdir())
+        assert bool(list(scratch.iterdir())) == (tier != "T1")
         with pytest.warns(ResourceWarning):
             del kept, unused  # never closed
     assert descendants(os.getpid()) - before == set()
@@ -144,35 +164,44 @@ def test_nothing_is_left_after_close(scratch: Path, before: set[int]) -> None:
     assert open_descriptors() == descriptors
 
 
-def test_a_closed_session_leaves_nothing(scratch: Path, before: set[int]) -> None:
+def test_a_closed_session_leaves_nothing(tier: str, scratch: Path, before: set[int]) -> None:
     daemons = (  # each in a session of its own, the last a child of a child that goes on
         "import os, time\nready, told = os.pipe()\n"
         "for level in range(3):\n    if os.fork():\n        break\n    os.setsid()\n"
         "if level or os.getsid(0) == os.getpid():\n    os.write(told, b'x')\n    time.sleep(99)\n"
         "seen = b''\nwhile len(seen) < 3: seen += os.read(ready, 3)\n"
-        "open('f', 'w').close()\nos.makedirs('a/b/c')"
     )
-    with ZygoteRuntime() as runtime:
+    files = "open('f', 'w').close()\nos.makedirs('a/b/c')"
+    code = daemons + files if tier == "unsafe" else f"import os\n{files}"
+    with of_tier(tier) as runtime:
         with runtime.open(PERSISTENT, {}, Limits()) as session:
             session.execute("1")
         descriptors = open_descriptors()
-        zygote = zygote_of(before)
-        (root,) = scratch.iterdir()
+        idle = eventually_stable(lambda: len(descendants(os.getpid()) - before))
         for contract in (PERSISTENT, STATELESS):
             with runtime.open(contract, {}, Limits()) as session:
-                assert session.execute(daemons).status == "ok"
-        assert eventually(lambda: not descendants(zygote))
-        assert eventually(lambda: not list(root.iterdir()))
+                assert session.execute(code).status == "ok"
+        assert eventually(lambda: len(descendants(os.getpid()) - before) == idle == 2)
+        assert eventually(
+            lambda: not [path for root in scratch.iterdir() for path in root.iterdir()]
+        )
         assert open_descriptors() == descriptors
 
 
-def test_each_stateless_block_has_a_new_directory_and_its_own_goes(scratch: Path) -> None:
-    with ZygoteRuntime() as runtime, runtime.open(STATELESS, {}, Limits()) as session:
-        where = "import os; open('f', 'w').close(); print(os.getcwd())"
-        first, second = (Path(session.execute(where).stdout.strip()) for _ in range(2))
-        assert first != second
-        assert first.is_relative_to(scratch)
-        assert eventually(lambda: not first.exists() and not second.exists())
+def test_each_stateless_block_has_a_new_directory_and_its_own_goes(
+    tier: str, scratch: Path
+) -> None:
+    with of_tier(tier) as runtime, runtime.open(STATELESS, {}, Limits()) as session:
+        look = "import os; print(os.getcwd(), os.listdir()); open('f', 'w').close()"
+        seen = [session.execute(look).stdout.split() for _ in range(2)]
+        assert [files for _, files in seen] == ["[]"] * 2
+        where = [Path(path) for path, _ in seen]
+        if tier == "T1":  # a file system of the process's own, nowhere in ours
+            assert where == [SCRATCH] * 2
+        else:
+            assert where[0] != where[1]
+            assert where[0].is_relative_to(scratch)
+        assert eventually(lambda: not any(path.exists() for path in where))
 
 
 def test_closing_is_idempotent_and_a_closed_session_says_so(scratch: Path) -> None:
@@ -197,17 +226,20 @@ def test_closing_is_idempotent_and_a_closed_session_says_so(scratch: Path) -> No
 
 
 @pytest.mark.parametrize("contract", [PERSISTENT, STATELESS], ids=lambda c: c.name)
+@pytest.mark.parametrize("proper", [False, True], ids=["launcher", "zygote"])
 def test_a_dead_zygote_fails_its_sessions_and_no_later_one(
-    scratch: Path, before: set[int], contract: Contract
+    tier: str, scratch: Path, before: set[int], contract: Contract, proper: bool
 ) -> None:
-    with ZygoteRuntime() as runtime:
+    with of_tier(tier) as runtime:
         session = runtime.open(contract, {}, Limits())
         session.execute("a = 1")
-        zygote = zygote_of(before)
-        assert eventually(lambda: len(descendants(zygote)) == 1)
-        (child,) = descendants(zygote)
-        os.kill(zygote, signal.SIGKILL)
-        assert eventually(lambda: gone(child))
+        launcher = zygote_of(before)
+        (zygote,) = (pid for pid, parent in parents().items() if parent == launcher)
+        assert eventually(lambda: bool(descendants(zygote)))
+        eventually_stable(lambda: len(descendants(zygote)))
+        processes = descendants(launcher)
+        os.kill(zygote if proper else launcher, signal.SIGKILL)
+        assert eventually(lambda: all(gone(pid) for pid in processes))
         with pytest.raises(RuntimeFailure, match=r"zygote has ended \(status -9\)"):
             session.execute("a = 2")
         with runtime.open(contract, {}, Limits()) as later:
@@ -248,7 +280,7 @@ def test_an_interpreter_that_fails_is_a_failure_with_its_words(
 
 
 def test_a_child_that_cannot_be_set_up_is_a_failure(scratch: Path) -> None:
-    with ZygoteRuntime() as runtime:
+    with of_tier("T0") as runtime:
         with runtime.open(PERSISTENT, {}, Limits()) as session:
             session.execute("1")
         (root,) = scratch.iterdir()
@@ -301,7 +333,8 @@ import os, sys, time
 from okrt.runtimes.contracts import PERSISTENT, STATELESS
 from okrt.runtimes.host import ZygoteRuntime
 from okrt.types import Limits
-runtime = ZygoteRuntime()
+sys.executable = PYTHON
+runtime = ZygoteRuntime(OPTIONS)
 sessions = [runtime.open(c, {}, Limits()) for c in (PERSISTENT, STATELESS, PERSISTENT)]
 sessions[0].execute("import subprocess; subprocess.Popen(['sleep', '99'])")
 sessions[1].execute("open('f', 'w').close()")
@@ -309,9 +342,14 @@ END
 """
 
 
-def run_host(scratch: Path, end: str, script: str = HOST) -> subprocess.Popen[str]:
+OPTIONS = {"T0": "tier='T0'", "T1": "tier='T1'", "unsafe": "unsafe=True"}
+HOST_PYTHON = sys.executable
+
+
+def run_host(scratch: Path, end: str, tier: str, script: str = HOST) -> subprocess.Popen[str]:
+    script = script.replace("PYTHON", repr(sys.executable)).replace("OPTIONS", OPTIONS[tier])
     return subprocess.Popen(
-        [sys.executable, "-c", script.replace("END", end)],
+        [HOST_PYTHON, "-c", script.replace("END", end)],
         env={**os.environ, "TMPDIR": str(scratch)},
         stdout=subprocess.PIPE,
         text=True,
@@ -327,34 +365,43 @@ def run_host(scratch: Path, end: str, script: str = HOST) -> subprocess.Popen[st
     ids=["idle", "in a block"],
 )
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_nothing_outlives_a_killed_host(scratch: Path, end: str, number: int) -> None:
-    with run_host(scratch, end) as host:
+def test_nothing_outlives_a_killed_host(tier: str, scratch: Path, end: str, number: int) -> None:
+    # The launcher, the zygote, and a process for each session: of its own, or with what it started.
+    processes_of = {"T0": 5, "T1": 8, "unsafe": 6}
+    with run_host(scratch, end, tier) as host:
         assert host.stdout is not None
         assert host.stdout.readline() == "ready\n"
-        alive = eventually(lambda: len(descendants(host.pid)) == 5)  # zygote, three, and `sleep`
+        alive = eventually(lambda: len(descendants(host.pid)) == processes_of[tier])
         processes = descendants(host.pid)
         left = list(scratch.iterdir())
         host.send_signal(number)
     assert alive
-    assert left
+    assert bool(left) == (tier != "T1")
     assert eventually(lambda: all(gone(pid) for pid in processes))
     assert eventually(lambda: not list(scratch.iterdir()))
 
 
-def test_nothing_outlives_a_host_that_ends_while_the_zygote_starts(scratch: Path) -> None:
-    quick = HOST[: HOST.index("sessions[0].execute")] + "os._exit(0)"
-    for _ in range(3):
-        with run_host(scratch, "", script=quick) as host:
+def test_nothing_outlives_a_host_that_ends_while_the_zygote_starts(
+    tier: str, scratch: Path
+) -> None:
+    start = HOST[: HOST.index("sessions =")]
+    for wait in (0, 0.02, 0.05, 0.1):
+        quick = f"import threading\n{start}\n" + (
+            f"threading.Timer({wait}, os._exit, [0]).start()\nruntime.isolation\nos._exit(0)"
+        )
+        with run_host(scratch, "", tier, script=quick) as host:
             host.wait()
     assert eventually(lambda: not list(scratch.iterdir()))
 
 
-def test_nothing_waits_for_a_copy_of_the_host_that_keeps_its_descriptors(scratch: Path) -> None:
+def test_nothing_waits_for_a_copy_of_the_host_that_keeps_its_descriptors(
+    tier: str, scratch: Path
+) -> None:
     copy = (
         "import ctypes\nif ctypes.CDLL(None).fork() == 0:\n    time.sleep(60)\n    os._exit(0)\n"
         "print('ready', flush=True); time.sleep(60)"
     )
-    with run_host(scratch, copy) as host:
+    with run_host(scratch, copy, tier) as host:
         assert host.stdout is not None
         assert host.stdout.readline() == "ready\n"
         known = parents()
@@ -369,8 +416,8 @@ def test_nothing_waits_for_a_copy_of_the_host_that_keeps_its_descriptors(scratch
 
 
 @pytest.mark.parametrize("end", ["", "sys.exit(3)", "1 / 0"])
-def test_nothing_outlives_a_host_that_forgets_to_close(scratch: Path, end: str) -> None:
-    with run_host(scratch, end) as host:
+def test_nothing_outlives_a_host_that_forgets_to_close(tier: str, scratch: Path, end: str) -> None:
+    with run_host(scratch, end, tier) as host:
         assert host.stdout is not None
         host.stdout.read()
     assert list(scratch.iterdir()) == []

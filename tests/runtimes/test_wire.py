@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from okrt.runtimes.frames import MAX_DEPTH, not_json
 from okrt.runtimes.scratch import remove_tree
 from okrt.runtimes.wire import Output
-from okrt.runtimes.worker import MAX_DEPTH, not_json
 
 # -- output ---------------------------------------------------------------------------------------
 
