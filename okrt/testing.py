@@ -19,6 +19,7 @@ from okrt import specs
 from okrt.errors import ToolError
 from okrt.run import check_outcome
 from okrt.runtimes.contracts import PERSISTENT, STATELESS
+from okrt.runtimes.probe import FORBIDDEN
 from okrt.types import (
     Completion,
     Contract,
@@ -77,7 +78,9 @@ def _check_family(made: TaskFamily, family: TaskFamily | str, seeds: range) -> N
 
 
 def check_runtime(runtime: Runtime) -> None:
-    """Holds a runtime to the two contracts, to tools, limits and errors as data.
+    """Holds a runtime to the contracts, to tools, limits and errors as data, and to being closed.
+
+    Being closed is asked of every runtime but one whose `isolation` is `unsafe` or `none`.
 
     Raises:
         AssertionError: the message names the law.
@@ -85,6 +88,8 @@ def check_runtime(runtime: Runtime) -> None:
     with _law("a runtime raises nothing: what code does is data"):
         for law in (_keeps, _forgets, _separate, _errors, _tools, _caps, _limits):
             law(runtime)
+        if runtime.isolation not in ("unsafe", "none"):
+            _closed(runtime)
 
 
 def check_model(model: Model, conversations: list[Conversation] | None = None) -> None:
@@ -298,6 +303,20 @@ def _limits(runtime: Runtime) -> None:
     _hold(last.stdout.strip() == "alive", "a session outlives a timeout", last)
     (run,) = _run(runtime, STATELESS, "print('x' * 5000)", limits=limits)
     _hold(run.truncated_chars > 0, "output is cut and the cut counted", run.truncated_chars)
+
+
+def _closed(runtime: Runtime) -> None:
+    for what, block in FORBIDDEN.items():
+        (run,) = _run(runtime, PERSISTENT, block)
+        _hold(run.status != "ok", f"a block cannot {what}", run)
+    patched = "import builtins\nbuiltins.len = builtins.isinstance = builtins.print = None"
+    _, last = _run(runtime, PERSISTENT, patched, "import sys; sys.stdout.write('alive')")
+    _hold(last.stdout == "alive", "a session outlives patched builtins", last)
+    for contract in (PERSISTENT, STATELESS):
+        first, last = _run(runtime, contract, "import sys; sys.stdout.close()", "print('alive')")
+        _hold(last.stdout.strip() == "alive", "a session outlives a closed stdout", (first, last))
+    (run,) = _run(runtime, STATELESS, "import os; print(os.listdir())")
+    _hold(run.stdout == "[]\n", "a block starts in an empty directory", run)
 
 
 @contextmanager

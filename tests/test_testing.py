@@ -148,6 +148,14 @@ class NoCap(AlwaysPersistent):
         return self.inner.open(contract, tools, replace(limits, tool_cap=999), seed)
 
 
+def test_a_runtime_that_says_it_is_closed_and_is_not_fails() -> None:
+    class Pretends(ZygoteRuntime):
+        isolation = "T0"
+
+    with Pretends(unsafe=True) as runtime, pytest.raises(AssertionError, match=r"^a block cannot"):
+        check_runtime(runtime)
+
+
 @pytest.mark.parametrize(
     ("broken", "law"),
     [(AlwaysPersistent, "a stateless runtime keeps no name"), (NoCap, "the cap ends a block")],
