@@ -14,7 +14,7 @@ from okrt.errors import RuntimeFailure
 from okrt.runtimes.isolation import UNSAFE
 from okrt.runtimes.packages import roots
 from okrt.runtimes.process import Ground, ZygoteProcess
-from okrt.runtimes.remedies import elsewhere, refusal
+from okrt.runtimes.remedies import elsewhere, refusal, unreadable
 from okrt.runtimes.session import ZygoteSession
 from okrt.runtimes.tools import Toolbox
 from okrt.types import Contract, Limits
@@ -98,6 +98,11 @@ class ZygoteRuntime:
             zygote = ZygoteProcess(self._tiers, self._packages)
             if zygote.ground.tier is None:
                 raise RuntimeFailure(refusal(zygote.ground.problems))
+            if zygote.ground.tier == "T0" and os.geteuid() == 0:
+                problem = unreadable(self._packages)
+                if problem:
+                    zygote.stop()
+                    raise RuntimeFailure(problem)
             self._zygote, self._ground = zygote, zygote.ground
         return self._zygote
 

@@ -21,6 +21,9 @@ from okrt.errors import RuntimeFailure
 from okrt.runtimes.scratch import remove_tree
 from okrt.runtimes.wire import Wire
 
+PYTHON = sys.executable
+"""The interpreter that blocks run in."""
+
 SCRIPT = Path(__file__).with_name("zygote.py")
 START_S = 60.0
 """How long a child may take to be set up, the start of the zygote included."""
@@ -72,7 +75,7 @@ class ZygoteProcess:
         arguments.append(json.dumps({"tiers": tiers, "packages": packages}))
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
-                [sys.executable, *flags, str(SCRIPT), *arguments],
+                [PYTHON, *flags, str(SCRIPT), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
@@ -83,9 +86,7 @@ class ZygoteProcess:
             )
         except OSError as error:
             self._control.close()
-            raise RuntimeFailure(
-                f"cannot start the sandbox with {sys.executable!r}: {error}"
-            ) from error
+            raise RuntimeFailure(f"cannot start the sandbox with {PYTHON!r}: {error}") from error
         finally:
             theirs.close()
         atexit.register(self.stop)

@@ -76,7 +76,28 @@ def _closed() -> str | None:
         ),
         ("the temporary directory", Path(tempfile.gettempdir()), "set TMPDIR to another"),
     ):
-        for folder in reversed([path, *path.parents]):
-            if folder.is_dir() and not folder.stat().st_mode & 0o001:
-                return f"{what} lies under {folder}, which is closed to unprivileged users: {way}"
+        folder = closed_folder(path)
+        if folder:
+            return f"{what} lies under {folder}, which is closed to unprivileged users: {way}"
+    return None
+
+
+def unreadable(packages: Mapping[str, str]) -> str | None:
+    """Returns what to do about a package that the unprivileged user of T0 cannot reach, if any."""
+    for name, path in packages.items():
+        folder = closed_folder(Path(path))
+        if folder:
+            return (
+                f"the sandbox cannot offer {name!r} on T0: it lies under {folder}, which is closed "
+                "to unprivileged users: install it where every user can read it, or allow what T1 "
+                "needs, which shows it to the sandbox"
+            )
+    return None
+
+
+def closed_folder(path: Path) -> Path | None:
+    """Returns the first directory on the way to a path that others may not enter, if any."""
+    for folder in reversed([path, *path.parents]):
+        if folder.is_dir() and not folder.stat().st_mode & 0o001:
+            return folder
     return None

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 import pytest
 
 from okrt.errors import RuntimeFailure
+from okrt.runtimes import process
 from okrt.runtimes.contracts import PERSISTENT, STATELESS
 from okrt.runtimes.host import ZygoteRuntime
 from okrt.types import Contract, Execution, Limits, Session
@@ -119,7 +120,7 @@ class Runtimes:
     def _open(self, tier: str) -> ZygoteRuntime | RuntimeFailure:
         if tier == "unsafe":
             return self._stack.enter_context(ZygoteRuntime(unsafe=True))
-        used = sys.executable
+        used = process.PYTHON
         if tier == "T0":  # as root it needs an interpreter that others can read
             self._stack.enter_context(open_interpreter())
         runtime = self._stack.enter_context(ZygoteRuntime(tier="T1" if tier == "T1" else "T0"))
@@ -128,7 +129,7 @@ class Runtimes:
         except RuntimeFailure as error:
             return error
         finally:
-            sys.executable = used
+            process.PYTHON = used
         return runtime
 
 

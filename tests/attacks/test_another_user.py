@@ -53,11 +53,12 @@ def test_the_attacks_fail_for_another_user_as_well() -> None:
                 shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(source, folder / part)
+        packages = _packages(folder)
         subprocess.run(["chmod", "-R", "a+rX", name], check=True)
         found = subprocess.run(
             [interpreter, "-m", "pytest", "tests/attacks", *_arguments()],
             cwd=name,
-            env=_environment(folder),
+            env=_environment(folder, packages),
             user=NOBODY,
             group=NOBODY,
             extra_groups=[],
@@ -78,12 +79,33 @@ def _arguments() -> list[str]:
     return [*plain, "-k", "not another_user" if WHOLE else f"({SAMPLE}) and not another_user"]
 
 
-def _environment(folder: Path) -> dict[str, str]:
-    """Where the packages of this interpreter are for the other one."""
-    packages = {str(Path(entry)) for entry in sys.path if entry.endswith("site-packages")}
+NEEDED = (
+    "pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "hypothesis", "msgspec",
+    "numpy", "numpy.libs", "sortedcontainers", "execnet", "xdist", "typing_extensions.py",
+)  # fmt: skip
+"""What the attacks import, where the packages of this interpreter are closed to the other user."""
+
+
+def _packages(folder: Path) -> list[Path]:
+    """Returns where the other user finds this interpreter's packages: there, or copied."""
+    places = sorted({Path(entry) for entry in sys.path if entry.endswith("site-packages")})
+    if all(_open_to_all(place / "any") for place in places):
+        return places
+    copied = folder / "packages"
+    copied.mkdir()
+    for place in places:
+        for name in NEEDED:
+            if (place / name).is_dir():
+                shutil.copytree(place / name, copied / name, dirs_exist_ok=True)
+            elif (place / name).is_file():
+                shutil.copy(place / name, copied / name)
+    return [copied]
+
+
+def _environment(folder: Path, packages: list[Path]) -> dict[str, str]:
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "HOME": str(folder),
         "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": os.pathsep.join([str(folder), *sorted(packages)]),
+        "PYTHONPATH": os.pathsep.join([str(folder), *map(str, packages)]),
     }

@@ -10,6 +10,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from okrt.runtimes import process
+
 LEFT_OUT = shutil.ignore_patterns(
     "site-packages", "test", "tests", "idlelib", "lib2to3", "tkinter", "ensurepip", "config-*"
 )
@@ -40,14 +42,14 @@ def copy_interpreter(home: Path) -> Path:
 
 @contextlib.contextmanager
 def open_interpreter() -> Iterator[None]:
-    """`sys.executable` is this interpreter or, where its home is closed to others, a copy of it."""
-    used = sys.executable
+    """Blocks run in this interpreter or, where its home is closed to others, in a copy of it."""
+    used = process.PYTHON
     if os.geteuid() != 0 or open_to_all(Path(used)):
         yield
         return
     with tempfile.TemporaryDirectory(prefix="python-", dir="/tmp") as name:
-        sys.executable = str(copy_interpreter(Path(name)))
+        process.PYTHON = str(copy_interpreter(Path(name)))
         try:
             yield
         finally:
-            sys.executable = used
+            process.PYTHON = used

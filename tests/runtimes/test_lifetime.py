@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from okrt.errors import RuntimeFailure
+from okrt.runtimes import process
 from okrt.runtimes.contracts import PERSISTENT, STATELESS
 from okrt.runtimes.host import ZygoteRuntime
 from okrt.runtimes.namespaces import SCRATCH
@@ -261,7 +262,7 @@ def test_a_zygote_that_dies_during_a_block_is_no_fault_of_the_block(
 def test_an_interpreter_that_cannot_be_run_is_a_failure(
     scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "executable", "/no/python")
+    monkeypatch.setattr(process, "PYTHON", "/no/python")
     with ZygoteRuntime() as runtime, pytest.raises(RuntimeFailure, match="/no/python"):
         runtime.open(PERSISTENT, {}, Limits())
     assert list(scratch.iterdir()) == []
@@ -273,7 +274,7 @@ def test_an_interpreter_that_fails_is_a_failure_with_its_words(
     script = scratch / "python"
     script.write_text("#!/bin/sh\necho broken >&2\nexit 9\n")
     script.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(script))
+    monkeypatch.setattr(process, "PYTHON", str(script))
     broken = pytest.raises(RuntimeFailure, match=r"\(status 9\): broken")
     with ZygoteRuntime() as runtime, broken:
         runtime.open(PERSISTENT, {}, Limits()).execute("1")
@@ -330,10 +331,11 @@ def _in_the_fork(runtime: ZygoteRuntime, session: Session) -> int:
 
 HOST = """
 import os, sys, time
+from okrt.runtimes import process
 from okrt.runtimes.contracts import PERSISTENT, STATELESS
 from okrt.runtimes.host import ZygoteRuntime
 from okrt.types import Limits
-sys.executable = PYTHON
+process.PYTHON = BLOCKS_PYTHON
 runtime = ZygoteRuntime(OPTIONS)
 sessions = [runtime.open(c, {}, Limits()) for c in (PERSISTENT, STATELESS, PERSISTENT)]
 sessions[0].execute("import subprocess; subprocess.Popen(['sleep', '99'])")
@@ -347,7 +349,7 @@ HOST_PYTHON = sys.executable
 
 
 def run_host(scratch: Path, end: str, tier: str, script: str = HOST) -> subprocess.Popen[str]:
-    script = script.replace("PYTHON", repr(sys.executable)).replace("OPTIONS", OPTIONS[tier])
+    script = script.replace("BLOCKS_PYTHON", repr(process.PYTHON)).replace("OPTIONS", OPTIONS[tier])
     return subprocess.Popen(
         [HOST_PYTHON, "-c", script.replace("END", end)],
         env={**os.environ, "TMPDIR": str(scratch)},

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from okrt.errors import RuntimeFailure
-from okrt.runtimes import remedies
+from okrt.runtimes import process, remedies
 from okrt.runtimes.contracts import PERSISTENT, STATELESS
 from okrt.runtimes.host import ZygoteRuntime
 from okrt.runtimes.probe import FORBIDDEN, assess, doctor, self_test
@@ -180,8 +180,9 @@ def test_files_are_bounded_in_total(tier: str) -> None:
 # -- a container ----------------------------------------------------------------------------------
 
 REPORT = """
-import json, sys
-sys.executable = {python!r}
+import json
+from okrt.runtimes import process
+process.PYTHON = {python!r}
 from okrt.runtimes.probe import assess
 from okrt.runtimes.host import ZygoteRuntime
 from okrt.errors import RuntimeFailure
@@ -200,7 +201,7 @@ print(json.dumps(said))
 
 def contained(denied: str, python: str) -> dict[str, Any]:
     done = subprocess.run(
-        [python, str(CONTAINER), denied, python, "-c", REPORT.format(python=sys.executable)],
+        [python, str(CONTAINER), denied, python, "-c", REPORT.format(python=process.PYTHON)],
         capture_output=True,
         text=True,
         check=True,
