@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,7 +133,7 @@ def test_packages_beside_the_library_are_out_of_reach(
         return
     with tempfile.TemporaryDirectory(prefix="python-", dir="/tmp") as name:
         python = copy_interpreter(Path(name))
-        monkeypatch.setattr(sys, "executable", str(python))
+        monkeypatch.setattr(process, "PYTHON", str(python))
         site = Path(name) / "lib" / python.name / "site-packages"
         site.mkdir(mode=0o755)
         (site / "neighbour.py").write_text("")
