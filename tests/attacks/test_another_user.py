@@ -79,11 +79,11 @@ def _arguments() -> list[str]:
     return [*plain, "-k", "not another_user" if WHOLE else f"({SAMPLE}) and not another_user"]
 
 
-NEEDED = (
-    "pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "hypothesis", "msgspec",
-    "numpy", "numpy.libs", "sortedcontainers", "execnet", "xdist", "typing_extensions.py",
+LEFT_OUT = shutil.ignore_patterns(
+    "__pycache__", "torch*", "functorch", "transformers", "trl", "peft", "datasets", "accelerate",
+    "scipy*", "pandas*", "pyarrow*", "sympy", "networkx", "mypy*", "ruff*", "*virtualenv*",
 )  # fmt: skip
-"""What the attacks import, where the packages of this interpreter are closed to the other user."""
+"""Packages that no attack imports and that are large to copy."""
 
 
 def _packages(folder: Path) -> list[Path]:
@@ -92,13 +92,8 @@ def _packages(folder: Path) -> list[Path]:
     if all(_open_to_all(place / "any") for place in places):
         return places
     copied = folder / "packages"
-    copied.mkdir()
     for place in places:
-        for name in NEEDED:
-            if (place / name).is_dir():
-                shutil.copytree(place / name, copied / name, dirs_exist_ok=True)
-            elif (place / name).is_file():
-                shutil.copy(place / name, copied / name)
+        shutil.copytree(place, copied, ignore=LEFT_OUT, dirs_exist_ok=True)
     return [copied]
 
 
