@@ -161,13 +161,13 @@ def read_run(path: Path) -> dict[str, Any]:
         StoreError: it is no JSON object, or a field is not what it should be.
     """
     try:
-        content = (path / RUN).read_bytes()
-        msgspec.json.decode(content, type=_RunFile)
-        return msgspec.json.decode(content, type=dict[str, Any])
+        run = msgspec.json.decode((path / RUN).read_bytes(), type=dict[str, Any])
+        msgspec.convert(run, _RunFile)
     except FileNotFoundError:
         return {}
     except msgspec.MsgspecError as error:
         raise StoreError(f"{path / RUN} is damaged: {error}") from None
+    return run
 
 
 def read_episodes(path: Path) -> Iterator[Episode | Problem]:

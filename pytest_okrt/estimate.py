@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
@@ -36,7 +37,7 @@ def estimate(runner: Runner, wanted: list[CaseSpec]) -> int:
             failed += 1
             _print(f"{' '.join(cell)}: cannot be run: {error}")
             continue
-        tokens = _scaled([row.total_tokens or 0 for row in rows], len(specs))
+        tokens = _scaled([_tokens(row) for row in rows], len(specs))
         seconds = _scaled([_seconds(row) for row in rows], len(specs))
         _print(f"{' '.join(cell)}: {_line(len(specs), tokens, seconds)}")
         episodes += len(specs)
@@ -63,13 +64,17 @@ def _scaled(values: Sequence[float], n: int) -> list[float]:
     return [n * sum(values) / len(values), n * min(values), n * max(values)]
 
 
+def _tokens(row: Row) -> float:
+    return math.nan if row.total_tokens is None else row.total_tokens
+
+
 def _seconds(row: Row) -> float:
     return float(row.timing.get("model_s", 0.0)) + float(row.timing.get("sandbox_s", 0.0))
 
 
 def _line(episodes: int, tokens: list[float], seconds: list[float]) -> str:
     mean, low, high = (value / 3600 for value in seconds)
-    return (
-        f"{episodes} episodes, {tokens[0]:,.0f} tokens ({tokens[1]:,.0f} to {tokens[2]:,.0f}), "
-        f"{mean:.4f} h ({low:.4f} to {high:.4f})"
-    )
+    counted = f"{tokens[0]:,.0f} tokens ({tokens[1]:,.0f} to {tokens[2]:,.0f})"
+    if math.isnan(tokens[0]):
+        counted = "tokens not measured"
+    return f"{episodes} episodes, {counted}, {mean:.4f} h ({low:.4f} to {high:.4f})"

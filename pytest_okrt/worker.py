@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from okrt.store import encode_episode
 from okrt.types import Episode
 from pytest_okrt import workers
 from pytest_okrt.cases import CaseSpec
-from pytest_okrt.session import OkrtSession, manifest_of
+from pytest_okrt.session import OkrtSession, manifest_of, selected
 
 _record = pytest.StashKey[str]()
 
@@ -23,6 +24,8 @@ class Worker(OkrtSession):
 
     def __init__(self, config: pytest.Config, run: Path) -> None:
         super().__init__(config, run)
+        self._shared: set[object] = set()
+        """Cases that several tests ask for; their episodes alone are kept."""
         self._done: dict[object, Episode] = {}
         self._id: str = config.workerinput["workerid"]  # type: ignore[attr-defined]  # by xdist
 
@@ -30,6 +33,8 @@ class Worker(OkrtSession):
         manifest = manifest_of(session.items)
         if not manifest:
             return
+        claims = Counter(spec.key for _, spec in selected(session.items))
+        self._shared = {key for key, tests in claims.items() if tests > 1}
         try:
             workers.write_manifest(self.run, self._id, manifest)
         except OSError as error:  # said by the controller, which ends the session with it
@@ -38,9 +43,12 @@ class Worker(OkrtSession):
             session.items.clear()
 
     def obtain(self, item: pytest.Item, spec: CaseSpec) -> Episode:
-        if spec.key not in self._done:
-            self._done[spec.key] = self._run(item, spec)
-        return self._done[spec.key]
+        if spec.key in self._done:
+            return self._done[spec.key]
+        episode = self._run(item, spec)
+        if spec.key in self._shared:
+            self._done[spec.key] = episode
+        return episode
 
     def _run(self, item: pytest.Item, spec: CaseSpec) -> Episode:
         case = self.runner.case(spec)

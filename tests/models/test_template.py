@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from transformers import PreTrainedTokenizerFast
+from trl import chat_template_utils as trl
 
 CHAT = [
     {"role": "system", "content": "S"},
@@ -73,8 +74,6 @@ def test_writes_tool_calls(tokenizer: PreTrainedTokenizerFast) -> None:
 
 
 def test_trl_trains_on_it_as_it_is(tokenizer: PreTrainedTokenizerFast) -> None:
-    # trl comes with the extra `train` alone
-    trl = pytest.importorskip("trl.chat_template_utils")
     assert trl.is_chat_template_prefix_preserving(tokenizer)
     assert trl.is_chat_template_stop_token_trained(tokenizer)
     assert trl.get_training_chat_template(tokenizer) is None

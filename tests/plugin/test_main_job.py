@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
-from tests.plugin.conftest import EVALUATION, Run, rows, text
+from tests.plugin.conftest import EVALUATION, ROOT, Run, rows, text
 
 
 def test_both_experts_run_under_both_contracts(evaluate: Run, pytester: pytest.Pytester) -> None:
@@ -70,6 +71,30 @@ def test_two_tests_of_the_same_case_share_its_episode(
     )
     evaluate("--model=expert:stateless").assert_outcomes(passed=8)
     assert len(rows(pytester.path / "run")) == 4
+
+
+def test_a_worker_plays_a_shared_case_once(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(pytester.path)]))
+    pytester.makepyfile(
+        test_two="""
+        import pathlib, pytest
+        from tests.toys import block
+
+        def talk(conversation):
+            with open("asked", "a") as asked:
+                asked.write("x")
+            return block("finish()")
+
+        pytestmark = pytest.mark.okrt(tiers=["micro"], seeds=2)
+        def test_one(episode): assert episode.outcome
+        def test_other(episode): assert episode.trajectory
+        """
+    )
+    result = pytester.runpytest_subprocess("-n1", "--model=test_two:talk", "--runtime=stateless")
+    result.assert_outcomes(passed=4)
+    assert (pytester.path / "asked").read_text() == "xx"
 
 
 def test_seeds_and_tiers_may_be_short(evaluate: Run, pytester: pytest.Pytester) -> None:
