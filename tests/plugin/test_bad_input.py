@@ -295,3 +295,27 @@ def test_an_estimate_leaves_out_what_cannot_be_run(
     assert "all: 0 episodes" in plain(result)
     assert "1 cells left out" in plain(result)
     assert result.ret == 1
+
+
+def test_an_estimate_of_a_model_that_counts_no_tokens_says_so(
+    evaluate: Run, pytester: pytest.Pytester
+) -> None:
+    pytester.makepyfile(
+        test_own=EVALUATION
+        + """
+from okrt.types import Completion, Usage
+
+class Silent:
+    name = "silent"
+    def generate(self, conversations):
+        return [Completion("hm", "stop", Usage()) for _ in conversations]
+
+MODEL = Silent()
+"""
+    )
+    shown = plain(
+        evaluate(
+            "--model=test_own:MODEL", "--runtime=stateless", "--okrt-estimate", "--okrt-max-turns=2"
+        )
+    )
+    assert "2 episodes, tokens not measured" in shown
