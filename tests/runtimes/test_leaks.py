@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import os
 
 import pytest
 
 from okrt.runtimes.contracts import PERSISTENT, STATELESS
 from tests.runtimes.conftest import Play
+from tests.runtimes.test_lifetime import descendants
 
 LEAVES = {
     "variable": ("x = 1", "'x' in globals()"),
@@ -95,9 +97,16 @@ def test_a_process_has_its_own_descriptors_only(play: Play) -> None:
 
 
 def test_blocks_run_in_a_group_of_their_own_in_another_session(play: Play) -> None:
-    (block,) = play("import os; print(os.getpid() == os.getpgid(0), os.getsid(0))")
-    assert block.stdout.startswith("True ")
-    assert block.stdout != f"True {os.getsid(0)}\n"
+    def sessions() -> list[int]:
+        return [os.getsid(pid) for pid in descendants(os.getpid())]
+
+    (block,) = play(
+        "import os; print(os.getpid() == os.getpgid(0), sessions())", tools={"sessions": sessions}
+    )
+    assert block.stdout.startswith("True [")
+    assert block.stdout != "True []\n"
+    # In the host's own numbers: a block sees 0 for a session that began outside its namespace.
+    assert os.getsid(0) not in ast.literal_eval(block.stdout.removeprefix("True "))
 
 
 def test_limits_hold(play: Play) -> None:
