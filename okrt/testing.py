@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,15 +18,12 @@ import msgspec
 from okrt import specs
 from okrt.errors import ToolError
 from okrt.run import check_outcome
-from okrt.runtimes.contracts import PERSISTENT, STATELESS
-from okrt.runtimes.probe import FORBIDDEN
+from okrt.runtimes.laws import laws
+from okrt.runtimes.laws.law import hold
 from okrt.types import (
     Completion,
-    Contract,
     Conversation,
     Environment,
-    Execution,
-    Limits,
     Message,
     Model,
     Runtime,
@@ -78,18 +75,18 @@ def _check_family(made: TaskFamily, family: TaskFamily | str, seeds: range) -> N
 
 
 def check_runtime(runtime: Runtime) -> None:
-    """Holds a runtime to the contracts, to tools, limits and errors as data, and to being closed.
+    """Holds a runtime to every promise of its contracts: `okrt.runtimes.laws`, a table of them.
 
-    Being closed is asked of every runtime but one whose `isolation` is `unsafe` or `none`.
+    Being closed is asked of every runtime but one whose `isolation` is `unsafe` or `none`. Takes
+    some seconds.
 
     Raises:
-        AssertionError: the message names the law.
+        AssertionError: the message begins with the law.
     """
-    with _law("a runtime raises nothing: what code does is data"):
-        for law in (_keeps, _forgets, _separate, _errors, _tools, _caps, _limits):
-            law(runtime)
-        if runtime.isolation not in ("unsafe", "none"):
-            _closed(runtime)
+    with _law("a runtime says its isolation"):
+        asked = laws(runtime)
+    for law in asked:
+        hold(law, runtime)
 
 
 def check_model(model: Model, conversations: list[Conversation] | None = None) -> None:
@@ -199,124 +196,6 @@ def _family_bytes(spec: str, seeds: range) -> bytes:
 
 def _print_family(spec: str, seeds: range) -> None:
     sys.stdout.buffer.write(_family_bytes(spec, seeds))
-
-
-# -- runtimes ------------------------------------------------------------------------------------
-
-
-def _run(
-    runtime: Runtime,
-    contract: Contract,
-    *blocks: str,
-    tools: Mapping[str, Callable[..., Any]] | None = None,
-    limits: Limits | None = None,
-) -> list[Execution]:
-    with runtime.open(contract, tools or {}, limits or Limits(), "check") as session:
-        return [session.execute(block) for block in blocks]
-
-
-_STATE = "import math\nx = 41\ndef f():\n    return x + 1\n"
-
-
-def _keeps(runtime: Runtime) -> None:
-    for read, shown in (("print(x)", "41"), ("print(f())", "42"), ("print(math.floor(1.5))", "1")):
-        _, last = _run(runtime, PERSISTENT, _STATE, read)
-        _hold(last.stdout.strip() == shown, "a persistent runtime keeps names", (read, last))
-    first, last = _run(runtime, PERSISTENT, "y = 1", "pass")
-    _hold(first.bound_names == ("y",), "bound names are those of the agent", first.bound_names)
-    _hold(last.carried_names == ("y",), "carried names are those alive", last.carried_names)
-
-
-def _forgets(runtime: Runtime) -> None:
-    for read, name in (("print(x)", "x"), ("f()", "f"), ("math.pi", "math")):
-        _, last = _run(runtime, STATELESS, _STATE, read)
-        _hold(last.status == "raised", "a stateless runtime keeps no name", (read, last))
-        _hold(last.missing_name == name, "a missing name is named", (read, last.missing_name))
-    leaks = (
-        ("import json; json.leak = 1", "import json; print(hasattr(json, 'leak'))"),
-        ("import builtins; builtins.leak = 1", "import builtins; print(hasattr(builtins, 'leak'))"),
-        ("import os; os.environ['LEAK'] = '1'", "import os; print('LEAK' in os.environ)"),
-        ("open('leak', 'w').close()", "import os; print(os.path.exists('leak'))"),
-        ("tool.leak = 1", "print(hasattr(tool, 'leak'))"),
-    )
-    for write, read in leaks:
-        first, last = _run(runtime, STATELESS, write, read, tools={"tool": lambda: None})
-        shown = (first.status, last.stdout.strip())
-        _hold(shown == ("ok", "False"), "a stateless runtime leaks nothing", (write, first, last))
-
-
-def _separate(runtime: Runtime) -> None:
-    with runtime.open(PERSISTENT, {}, Limits(), "a") as one:
-        one.execute("x = 1")
-        with runtime.open(PERSISTENT, {}, Limits(), "b") as other:
-            read = other.execute("print(x)")
-            _hold(read.missing_name == "x", "sessions are separate", read)
-        _hold(one.execute("print(x)").stdout.strip() == "1", "sessions are separate", one)
-
-
-def _errors(runtime: Runtime) -> None:
-    for block, kind in (
-        ("1/0", "ZeroDivisionError"),
-        ("x =", "SyntaxError"),
-        ("exit(3)", "SystemExit"),
-    ):
-        first, last = _run(runtime, PERSISTENT, block, "print('alive')")
-        _hold((first.status, first.error_type) == ("raised", kind), "errors are data", first)
-        _hold(last.stdout.strip() == "alive", "a session outlives an error", last)
-    for block in (
-        "import os; os._exit(1)",
-        "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
-    ):
-        first, last = _run(runtime, PERSISTENT, "x = 1\n" + block, "print('alive')")
-        _hold(first.status == "died", "death is data", first)
-        _hold(first.restarted, "a persistent session that lost its names says so", first)
-        _hold(last.stdout.strip() == "alive", "a session outlives its process", last)
-
-
-def _tools(runtime: Runtime) -> None:
-    def refuse(reason: str) -> None:
-        raise ToolError(reason)
-
-    tools: dict[str, Callable[..., Any]] = {"add": lambda a, b: a + b, "refuse": refuse}
-    block = "print(add(1, b=2))\ntry:\n    refuse('no')\nexcept ToolError as e:\n    print(e)"
-    (run,) = _run(runtime, STATELESS, block, tools=tools)
-    _hold(run.stdout == "3\nno\n", "tools answer and refuse", run)
-    _hold([call.name for call in run.calls] == ["add", "refuse"], "calls are recorded", run.calls)
-    for wrong in ("add(1)", "add(1, object())"):
-        (run,) = _run(runtime, STATELESS, wrong, tools=tools)
-        _hold(run.error_type == "TypeError", "wrong arguments raise TypeError", (wrong, run))
-
-
-def _caps(runtime: Runtime) -> None:
-    tools: dict[str, Callable[..., Any]] = {"tool": lambda: 1}
-    (run,) = _run(
-        runtime, STATELESS, "for _ in range(5): tool()", tools=tools, limits=Limits(tool_cap=3)
-    )
-    _hold((run.status, run.error_type) == ("cap", "ToolCapExceeded"), "the cap ends a block", run)
-    _hold((len(run.calls), run.refused_calls) == (3, 1), "calls beyond the cap are refused", run)
-
-
-def _limits(runtime: Runtime) -> None:
-    limits = Limits(block_s=0.5, output_bytes=1000)
-    first, last = _run(runtime, PERSISTENT, "while True: pass", "print('alive')", limits=limits)
-    _hold(first.status == "timeout", "an endless block is stopped", first)
-    _hold(last.stdout.strip() == "alive", "a session outlives a timeout", last)
-    (run,) = _run(runtime, STATELESS, "print('x' * 5000)", limits=limits)
-    _hold(run.truncated_chars > 0, "output is cut and the cut counted", run.truncated_chars)
-
-
-def _closed(runtime: Runtime) -> None:
-    for what, block in FORBIDDEN.items():
-        (run,) = _run(runtime, PERSISTENT, block)
-        _hold(run.status != "ok", f"a block cannot {what}", run)
-    patched = "import builtins\nbuiltins.len = builtins.isinstance = builtins.print = None"
-    _, last = _run(runtime, PERSISTENT, patched, "import sys; sys.stdout.write('alive')")
-    _hold(last.stdout == "alive", "a session outlives patched builtins", last)
-    for contract in (PERSISTENT, STATELESS):
-        first, last = _run(runtime, contract, "import sys; sys.stdout.close()", "print('alive')")
-        _hold(last.stdout.strip() == "alive", "a session outlives a closed stdout", (first, last))
-    (run,) = _run(runtime, STATELESS, "import os; print(os.listdir())")
-    _hold(run.stdout == "[]\n", "a block starts in an empty directory", run)
 
 
 @contextmanager

@@ -61,7 +61,7 @@ def live(
         refuse(WIRE, error, worker.pack)
         os._exit(1)
     try:
-        worker.serve(WIRE, OUTPUT, lambda: _renew_cpu(request["cpu_s"]))
+        worker.serve(WIRE, OUTPUT, request["cpu_s"])
     finally:
         os._exit(1)
 
@@ -92,15 +92,6 @@ def _limit(memory_mib: int) -> None:
         _, hard = resource.getrlimit(kind)
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(kind, (value, value))
-
-
-def _renew_cpu(seconds: int) -> None:
-    """CPU time for one more block: a backstop for when the host itself is held up."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    soft = int(usage.ru_utime + usage.ru_stime) + seconds
-    soft = soft if hard == resource.RLIM_INFINITY else min(soft, hard)
-    resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
 
 
 def _announce(handle: int, pack: Pack) -> None:

@@ -7,11 +7,12 @@ between two blocks is written in C, as `okrt.runtimes.worker` explains.
 from __future__ import annotations
 
 from _json import encode_basestring_ascii, make_encoder, make_scanner
-from collections.abc import Mapping
 from json import JSONDecoder
 from math import isfinite
 from typing import Any, NoReturn
 
+LENGTH = 4
+"""Bytes before the JSON of a frame: how many follow."""
 MAX_FRAME = 1 << 20
 """Bytes of the largest frame that a child may send."""
 MAX_DEPTH = 64
@@ -31,10 +32,10 @@ _CHUNKS = make_encoder(
 )
 
 
-def pack(message: Mapping[str, Any]) -> bytes:
+def pack(message: Any) -> bytes:
     """Returns the frame of a message."""
     payload = "".join(_CHUNKS(message, 0)).encode()
-    return len(payload).to_bytes(4, "big") + payload
+    return len(payload).to_bytes(LENGTH, "big") + payload
 
 
 def unpack(payload: bytes) -> Any:

@@ -59,6 +59,11 @@ class Nursery:
 
     def serve(self, host: int) -> None:
         """Answers requests until the host is gone, then leaves nothing behind."""
+        # Its wake-up takes the processor from nobody: a session that asks for its next process has
+        # an answer to hand on. Its children are as others are.
+        with contextlib.suppress(OSError):
+            calm = os.SCHED_BATCH | os.SCHED_RESET_ON_FORK
+            os.sched_setscheduler(0, calm, os.sched_param(0))
         wake = self._wake
         poll = select.poll()
         for descriptor in (self._control.fileno(), wake, host):
@@ -114,13 +119,14 @@ class Nursery:
         self._reap(-1, None)
 
     def _request(self) -> bool:
-        payload, descriptors, _, _ = socket.recv_fds(self._control, 4096, 2)
+        payload, descriptors, _, _ = socket.recv_fds(self._control, 4096, 3)
         if not payload:
             return False
         request = json.loads(payload)
         if "fork" in request:
-            self._fork(request, *descriptors)
-        else:
+            wire, output, *descriptors = descriptors
+            self._fork(request, wire, output)
+        if "reap" in request:
             self._reap(request["reap"], descriptors[0] if descriptors else None)
         return True
 

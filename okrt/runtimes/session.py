@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 import os
-import secrets
 import signal
 import time
 from dataclasses import dataclass
@@ -69,7 +67,7 @@ class ZygoteSession:
         if kept and not lost:
             self._alive = execution.bound_names or ()
         else:
-            self._replace_child()
+            self._replace_child(lost)
         self._turn += 1
         return dataclasses.replace(execution, restarted=True) if kept and lost else execution
 
@@ -98,17 +96,20 @@ class ZygoteSession:
 
     # -- the process
 
-    def _fork(self) -> Child:
+    def _fork(self, after: Child | None = None) -> Child:
         # CPU time of all cores, since a block may compute in threads: a backstop, not the deadline.
         cpu_s = math.ceil(self._limits.block_s) * (os.cpu_count() or 1) + 5
-        return self._zygote.fork(self._limits.memory_mib, cpu_s)
+        return self._zygote.fork(self._limits.memory_mib, cpu_s, after)
 
-    def _replace_child(self) -> None:
+    def _replace_child(self, lost: bool) -> None:
         used, self._child, self._alive = self._child, None, ()
-        with contextlib.suppress(RuntimeFailure):  # the next block, if any, tries again and raises
-            self._child = self._fork()  # first, so that it is not held up by the end of the other
-        if used is not None:
-            self._zygote.end(used)
+        if used is not None and lost:
+            used.wire.kill()  # it may still be at work
+        try:
+            self._child = self._fork(used)
+        except RuntimeFailure:  # the next block, if any, tries again and raises
+            if used is not None:
+                self._zygote.end(used)
 
     def _drop_child(self) -> None:
         if self._child is not None:
@@ -134,7 +135,7 @@ class ZygoteSession:
         child = self._ready_child()
         output = Output(self._limits.output_bytes)
         calls = BlockCalls(self._toolbox, self._limits.tool_cap)
-        late = len(child.wire.drain())
+        late = child.wire.settle()
         end = self._step(child, output, calls, code)
         output.feed(child.wire.drain())
         done = end if isinstance(end, Done) else None
@@ -155,10 +156,10 @@ class ZygoteSession:
 
     def _step(self, child: Child, output: Output, calls: BlockCalls, code: str) -> Done | Loss:
         """Has the child run the block and serves its calls until it is done, late or dead."""
-        wire, step = child.wire, secrets.token_hex(8)
+        wire, step = child.wire, os.urandom(8).hex()
         deadline = time.monotonic() + self._limits.block_s
         try:
-            if wire.spoke():
+            if wire.spoke:
                 raise WireError("it sent a message between two blocks")
             wire.send(self._request(step, code))
             while True:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
-import json
 import keyword
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from okrt.errors import FamilyError, ToolError
-from okrt.runtimes.frames import not_json
+from okrt.runtimes.frames import LENGTH, not_json, pack, unpack
 from okrt.runtimes.wire import Call, WireError
 from okrt.runtimes.worker import PROVIDED
 from okrt.types import ToolCall
@@ -81,7 +79,7 @@ class BlockCalls:
             text = f"{call.tool}() {error}"
             self._record(call, tuple(call.args), error=f"TypeError: {text}")
             return _error(call, "TypeError", [text])
-        args = copy.deepcopy(bound.args)  # the tool may keep or change what it is given
+        args = tuple(_copied(bound.args))  # the tool may keep or change what it is given
         try:
             result = self._toolbox[call.tool](*bound.args, **bound.kwargs)
         except (ToolError, *_PASSED_ON) as error:
@@ -93,7 +91,7 @@ class BlockCalls:
             raise FamilyError(text) from error
         if problem := not_json(result):
             raise FamilyError(f"tool {call.tool!r} returned what is not JSON data: {problem}")
-        snapshot = json.loads(json.dumps(result))
+        snapshot = _copied(result)
         self._record(call, args, result=snapshot)
         return {"type": "reply", "id": call.id, "result": snapshot}
 
@@ -101,6 +99,11 @@ class BlockCalls:
         self, call: Call, args: tuple[Any, ...], result: Any = None, error: str | None = None
     ) -> None:
         self.made.append(ToolCall(call.tool, args, result, error))
+
+
+def _copied(value: Any) -> Any:
+    """Returns JSON data as it goes over the wire, with nothing in it that is shared."""
+    return unpack(pack(value)[LENGTH:])
 
 
 def _kind(error: Exception) -> str:

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import codecs
 import io
-import json
 import os
 import select
 import signal
 import socket
+import struct
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from okrt.errors import RuntimeFailure
-from okrt.runtimes.frames import MAX_FRAME
+from okrt.runtimes.frames import MAX_FRAME, pack
 
 CHUNK = 1 << 16
 """Bytes of one read: the capacity of a pipe, so that one read empties it."""
@@ -59,6 +59,9 @@ class Done(msgspec.Struct, frozen=True, tag="done", tag_field="type"):
 
 
 Message = Ready | Failed | Call | Done
+_UTF8 = codecs.getincrementaldecoder("utf-8")
+_RIGHT = struct.Struct("=i")
+"""A descriptor as ancillary data."""
 _DECODER: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 
 
@@ -70,24 +73,33 @@ class Output:
     """The text of a block's output, kept up to a cap and counted beyond it."""
 
     def __init__(self, cap_bytes: int) -> None:
-        self._room = cap_bytes
         self._cap = cap_bytes
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._kept: list[str] = []
+        self._kept = bytearray()
+        self._text = ""
+        self._beyond: codecs.IncrementalDecoder | None = None
+        """Once the cap is reached: what decodes the rest, begun with `_kept` for the sake of a
+        character astride; `_text` is what it made of that."""
         self.dropped_chars = 0
 
-    def feed(self, data: bytes, final: bool = False) -> None:
+    def feed(self, data: bytes) -> None:
         """Takes bytes as they come. A character astride the cap counts as dropped."""
-        head, tail = data[: self._room], data[self._room :]
-        self._room -= len(head)
-        self._kept.append(self._decoder.decode(head, final and self._room > 0))
-        if tail or (final and not self._room):
-            self.dropped_chars += len(self._decoder.decode(tail, final))
+        if self._beyond is None:
+            room = self._cap - len(self._kept)
+            self._kept += data[:room]
+            if len(data) < room:
+                return
+            self._beyond = _UTF8("replace")
+            self._text = self._beyond.decode(self._kept)
+            data = data[room:]
+        self.dropped_chars += len(self._beyond.decode(data))
 
     def text(self) -> str:
-        """Returns what was kept; where something was dropped, a last line says so."""
-        self.feed(b"", final=True)
-        text = "".join(self._kept)
+        """Returns what was kept; where something was dropped, a last line says so. Once, at the
+        end."""
+        if self._beyond is None:
+            return self._kept.decode("utf-8", "replace")
+        self.dropped_chars += len(self._beyond.decode(b"", final=True))
+        text = self._text
         if not self.dropped_chars:
             return text
         start = "" if text.endswith("\n") or not text else "\n"
@@ -120,6 +132,10 @@ class Wire:
     def ready(self) -> bool:
         return self._pidfd is not None
 
+    def fileno(self) -> int:
+        """The descriptor of the socket."""
+        return self._rpc.fileno()
+
     def wait_ready(self, timeout_s: float) -> None:
         """Waits until the child has been set up.
 
@@ -130,7 +146,8 @@ class Wire:
         poll.register(self._rpc, select.POLLIN)
         if not poll.poll(timeout_s * 1000):
             raise RuntimeFailure(f"no sandbox process within {timeout_s:g} s")
-        payload, descriptors, _, _ = socket.recv_fds(self._rpc, CHUNK, 1, socket.MSG_CMSG_CLOEXEC)
+        room = socket.CMSG_LEN(_RIGHT.size)
+        payload, rights, _, _ = self._rpc.recvmsg(CHUNK, room, socket.MSG_CMSG_CLOEXEC)
         self._incoming += payload
         if not payload:
             self.ended = True
@@ -139,13 +156,15 @@ class Wire:
         if not isinstance(message, Ready):
             reason = message.message if isinstance(message, Failed) else "it answered out of turn"
             raise RuntimeFailure(f"the sandbox process could not be set up: {reason}")
-        self._pidfd = io.FileIO(descriptors[0])
+        if not rights:
+            raise RuntimeFailure("no descriptor is free for a sandbox process")
+        _, _, right = rights[0]
+        self._pidfd = io.FileIO(*_RIGHT.unpack(right))
         self._poll.register(self._pidfd, select.POLLIN)
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Queues a frame; `pump` carries it out."""
-        payload = json.dumps(message).encode()
-        self._outgoing += len(payload).to_bytes(4, "big") + payload
+        self._outgoing += pack(message)
         self._write()
 
     def receive(self) -> Message | None:
@@ -183,12 +202,22 @@ class Wire:
         elif self._dead(events):
             self.ended = True
 
+    def settle(self) -> int:
+        """Takes in what has come since the last frame, when none may: bytes show in `spoke`, a
+        death in `ended`, output is dropped and its bytes counted."""
+        late = 0
+        for descriptor, _ in self._poll.poll(0):
+            if descriptor == self._rpc.fileno():
+                self._read()
+            elif descriptor == self._output.fileno():
+                late = len(self.drain())
+            else:
+                self.ended = True
+        return late
+
+    @property
     def spoke(self) -> bool:
-        """Whether bytes have come since the last frame, when none may; notices a death as well."""
-        events = dict(self._poll.poll(0))
-        if self._rpc.fileno() in events:
-            self._read()
-        self.ended = self.ended or self._dead(events)
+        """Whether bytes have come beyond the last frame."""
         return bool(self._incoming)
 
     def drain(self) -> bytes:

@@ -21,7 +21,9 @@ from collections.abc import Callable, Mapping
 from io import BufferedReader, BufferedWriter, FileIO, StringIO, TextIOWrapper
 from os import O_RDONLY, _exit, close, devnull, dup2, getpid
 from os import open as open_descriptor
+from resource import RLIM_INFINITY, RLIMIT_CPU, getrlimit, setrlimit
 from sys import getrecursionlimit, setprofile, setrecursionlimit, settrace
+from time import process_time
 from types import ModuleType, TracebackType
 from typing import Any, NoReturn
 
@@ -57,16 +59,13 @@ _PATCHABLE = dict(_LIVE)
 # -- the process ----------------------------------------------------------------------------------
 
 
-def serve(wire: int, output: int, renew: Callable[[], None]) -> NoReturn:
-    """Runs blocks until the host hangs up."""
-    worker = Worker(socket.socket(fileno=wire), output)
-    # Once for nothing: a fork pays for each page at its first use, better now than in a block.
-    worker.execute(unpack(pack(REHEARSAL)[4:]))
+def serve(wire: int, output: int, cpu_s: int) -> NoReturn:
+    """Runs blocks, each with so much CPU time, until the host hangs up."""
+    worker = Worker(socket.socket(fileno=wire), output, cpu_s)
+    worker.rehearse()
     while True:
         message = worker.receive()
         if message["type"] == "step":  # else: the answer to a call that its block abandoned
-            with _Unpatched():
-                _attempt(renew)
             worker.run(message)
 
 
@@ -78,15 +77,34 @@ def _attempt(action: Callable[[], object]) -> None:
         return
 
 
-class _Unpatched:
-    """While it is entered, builtins and recursion limit are such that the library works."""
+class _Room:
+    """While it is entered, recursion is deep enough for the library."""
 
     def __enter__(self) -> None:
         self._limit = getrecursionlimit()
-        self._added: dict[str, Any] = {}
-        self._deleted: list[str] = []
         if self._limit < ROOM:
             setrecursionlimit(ROOM)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._limit < ROOM:
+            _attempt(lambda: setrecursionlimit(self._limit))
+
+
+class _Unpatched:
+    """While it is entered, the builtins are such that the library works.
+
+    To look for patches takes a fifth of the time that an empty block takes in here, so it is
+    entered only where something written in Python is called.
+    """
+
+    def __enter__(self) -> None:
+        self._added: dict[str, Any] = {}
+        self._deleted: list[str] = []
         try:
             if _LIVE == _PATCHABLE:
                 return
@@ -109,15 +127,16 @@ class _Unpatched:
         _LIVE.update(self._added)
         for name in self._deleted:
             _LIVE.pop(name, None)
-        if self._limit < ROOM:
-            _attempt(lambda: setrecursionlimit(self._limit))
 
 
 class Worker:
     """One namespace, the tools in it, and the wire they use."""
 
-    def __init__(self, wire: socket.socket, output: int) -> None:
-        self._send, self._receive = wire.sendall, wire.recv
+    def __init__(self, wire: socket.socket, output: int, cpu_s: int) -> None:
+        self._send: Callable[[bytes], object] = wire.sendall
+        self._receive = wire.recv
+        self._arrived = b""
+        self._cpu_s = cpu_s
         self._wire = wire
         self._output = output
         self._lock = threading.Lock()
@@ -127,8 +146,16 @@ class Worker:
         self._provided = dict(PROVIDED)
         main = sys.modules["__main__"] = ModuleType("__main__")
         self._names = main.__dict__
-        self._streams: list[TextIOWrapper] = []
+        self._streams: _Streams | None = None
         self._reseed = random.seed  # noqa: TID251 - the block's generator, seeded by the host
+
+    def rehearse(self) -> None:
+        """Runs a block for nothing and tells nobody: a fork pays for each page at its first use,
+        better now than when somebody waits."""
+        send, self._send = self._send, len
+        self._arrived = pack(REHEARSAL)
+        self.run(self.receive())
+        self._send = send
 
     def run(self, step: Mapping[str, Any]) -> None:
         """Runs a block and tells the host how it ended."""
@@ -143,12 +170,8 @@ class Worker:
     def execute(self, step: Mapping[str, Any]) -> dict[str, Any]:
         """Runs a block and returns what is to be told of its end."""
         filename, code = f"<block {step['turn'] + 1}>", step["code"]
-        with _Unpatched():
-            lines = StringIO(f"{code}\n", newline=None).readlines()
-            _attempt(lambda: linecache.cache.update({filename: (len(code), None, lines, filename)}))
-            self._restore_streams()
-            self._provide(step["tools"])
-            _attempt(lambda: self._reseed(f"{step['seed']}/{step['turn']}"))
+        with _Room():
+            self._set_out(step, filename)
         self._step = step["step"]
         report: dict[str, Any] = {}
         failed: BaseException | None = None
@@ -161,11 +184,33 @@ class Worker:
                 stop(None)  # called from here, since a call of a function of ours would be traced
             except BaseException:  # noqa: S112 - what is stopped may see it coming, and raise
                 continue
-        with _Unpatched():
+        with _Room():
             if failed is not None:
-                report = {**describe(failed), "cap": isinstance(failed, ToolCapExceeded)}
+                with _Unpatched():
+                    report = {**describe(failed), "cap": isinstance(failed, ToolCapExceeded)}
             self._flush()
         return report
+
+    def _set_out(self, step: Mapping[str, Any], filename: str) -> None:
+        """What a block finds is in place."""
+        code, seed = step["code"], f"{step['seed']}/{step['turn']}"
+        _attempt(self._renew_cpu)
+        lines = StringIO(f"{code}\n", newline=None).readlines()
+        _attempt(lambda: linecache.cache.update({filename: (len(code), None, lines, filename)}))
+        self._restore_streams()
+        self._provide(step["tools"])
+        try:
+            self._reseed(seed)
+        except BaseException:  # it is written in Python
+            with _Unpatched():
+                _attempt(lambda: self._reseed(seed))
+
+    def _renew_cpu(self) -> None:
+        """CPU time for one more block: a backstop for when the host itself is held up."""
+        _, hard = getrlimit(RLIMIT_CPU)
+        soft = int(process_time()) + self._cpu_s
+        soft = soft if hard == RLIM_INFINITY else min(soft, hard)
+        setrlimit(RLIMIT_CPU, (soft, hard))
 
     def _provide(self, tools: list[str]) -> None:
         """Tools and error classes are in place unless the agent has given their names to others."""
@@ -179,7 +224,7 @@ class Worker:
     def _bound(self) -> list[str]:
         missing = object()
         return [
-            plain(name)
+            name if name.isascii() else plain(name)
             for name, value in list(self._names.items())
             if type(name) is str
             and not name.startswith("__")
@@ -218,18 +263,18 @@ class Worker:
 
     def receive(self) -> dict[str, Any]:
         """Returns the next message; ends the process when the host has hung up."""
-        length = int.from_bytes(self._read(4), "big")
-        message: dict[str, Any] = unpack(self._read(length))
-        return message
-
-    def _read(self, length: int) -> bytes:
-        parts = bytearray()
-        while len(parts) < length:
-            part = self._receive(min(length - len(parts), 1 << 16))
+        while len(self._arrived) < 4 or len(self._arrived) < self._end():
+            part = self._receive(1 << 16)
             if not part:
                 _exit(0)
-            parts += part
-        return bytes(parts)
+            self._arrived += part
+        end = self._end()
+        payload, self._arrived = self._arrived[4:end], self._arrived[end:]
+        message: dict[str, Any] = unpack(payload)
+        return message
+
+    def _end(self) -> int:
+        return 4 + int.from_bytes(self._arrived[:4], "big")
 
     # -- output
 
@@ -237,29 +282,32 @@ class Worker:
         """The three standard streams are the session's own again, open and on their descriptors."""
         dup2(self._output, 1)
         dup2(self._output, 2)
-        self._install_streams()  # first, since what it replaces may close ours as it goes
-        if not self._streams or any(_closed(stream) for stream in self._streams):
+        if self._streams is not None:
+            _install(self._streams)  # first, since what it replaces may close ours as it goes
+        if self._streams is None or _closed(self._streams):
             source = open_descriptor(devnull, O_RDONLY)
             dup2(source, 0)
             close(source)
-            self._streams = _open_streams()
-            self._install_streams()
-
-    def _install_streams(self) -> None:
-        for name, stream in zip(("stdin", "stdout", "stderr"), self._streams, strict=False):
-            setattr(sys, name, stream)
-            setattr(sys, f"__{name}__", stream)
+            with _Unpatched():
+                self._streams = _open_streams()
+            _install(self._streams)
 
     def _flush(self) -> None:
-        replaced = (getattr(sys, name, None) for name in ("stdout", "stderr"))
-        for stream in (*replaced, *self._streams[1:]):
-            try:
-                stream.flush()  # type: ignore[union-attr]  # None fails like any other object
-            except BaseException:  # noqa: S112 - closed, or an object of the block's
-                continue
+        assert self._streams is not None
+        _, stdout, stderr = self._streams
+        used = getattr(sys, "stdout", None), getattr(sys, "stderr", None)
+        if used[0] is not stdout or used[1] is not stderr:
+            with _Unpatched():
+                for stream in used:
+                    _flush(stream)
+        _flush(stdout)
+        _flush(stderr)
 
 
-def _open_streams() -> list[TextIOWrapper]:
+_Streams = tuple[TextIOWrapper, TextIOWrapper, TextIOWrapper]
+
+
+def _open_streams() -> _Streams:
     """Returns stdin, stdout and stderr for descriptors 0 and 1.
 
     Both outputs write through one buffer, flushed at every line end: they stay in order, and a
@@ -267,19 +315,28 @@ def _open_streams() -> list[TextIOWrapper]:
     """
     stdin = BufferedReader(FileIO(0, closefd=False))
     buffer = BufferedWriter(FileIO(1, "w", closefd=False))
-    return [
-        TextIOWrapper(stdin, "utf-8"),
-        *(
-            TextIOWrapper(
-                buffer, "utf-8", "backslashreplace", line_buffering=True, write_through=True
-            )
-            for _ in range(2)
-        ),
-    ]
+    stdout, stderr = (
+        TextIOWrapper(buffer, "utf-8", "backslashreplace", line_buffering=True, write_through=True)
+        for _ in range(2)
+    )
+    return TextIOWrapper(stdin, "utf-8"), stdout, stderr
 
 
-def _closed(stream: TextIOWrapper) -> bool:
+def _install(streams: _Streams) -> None:
+    sys.stdin, sys.stdout, sys.stderr = streams
+    sys.__stdin__, sys.__stdout__, sys.__stderr__ = streams  # type: ignore[misc]  # a block's too
+
+
+def _closed(streams: _Streams) -> bool:
+    stdin, stdout, stderr = streams
     try:
-        return stream.closed
+        return stdin.closed or stdout.closed or stderr.closed
     except ValueError:  # detached
         return True
+
+
+def _flush(stream: Any) -> None:
+    try:
+        stream.flush()
+    except BaseException:  # closed, or an object of the block's
+        return

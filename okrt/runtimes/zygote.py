@@ -10,6 +10,7 @@ control socket. Requests follow, one JSON object a message, descriptors beside i
 
     {"fork": 7, "memory_mib": 512, "cpu_s": 25}  + wire, output   a new process; its wire answers
     {"reap": 7}                                  + pipe or none   end it; its exit code to the pipe
+    both in one                                  + wire, output, pipe or none
 
 It ends, and everything it started with it, when the control socket closes or the host process does.
 PDEATHSIG would not do for the latter: it fires when the *thread* that started the zygote ends.

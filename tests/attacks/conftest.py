@@ -182,7 +182,7 @@ def attack(runtimes: Runtimes, tier: str, outside: Outside, temporary: Path) -> 
         limits: Limits = SHORT,
     ) -> Execution:
         neighbour = runtimes.neighbour(tier)
-        before = look(outside, temporary)
+        before = world.steady(lambda: look(outside, temporary))
         others = repr([outside.bystander, *world.descendants(os.getpid())])
         with runtime.open(contract, tools or {}, limits) as session:
             executions = [session.execute(b.replace("OTHERS", others)) for b in blocks]

@@ -88,6 +88,18 @@ def litter() -> list[str]:
     ]
 
 
+def steady(look: Callable[[], object]) -> object:
+    """Returns what `look` sees twice in a row: what was about to end has ended."""
+    deadline = time.monotonic() + SETTLE_S
+    seen = look()
+    while time.monotonic() < deadline:
+        time.sleep(0.01)
+        before, seen = seen, look()
+        if before == seen:
+            break
+    return seen
+
+
 def settled(look: Callable[[], object], expected: object) -> object:
     """Returns what `look` sees once it is as expected, or what it still sees after SETTLE_S."""
     deadline = time.monotonic() + SETTLE_S

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from okrt.runtimes.contracts import STATELESS
@@ -272,6 +274,12 @@ def test_random_is_seeded_by_session_and_turn(play: Play) -> None:
     assert [block.stdout for block in play(draw, draw, seed="a", contract=STATELESS)] == again
     assert again[0] != again[1]
     assert play(draw, seed="b")[0].stdout != again[0]
+
+
+@pytest.mark.parametrize("patch", ["", "import builtins; builtins.isinstance = None"])
+def test_random_is_seeded_as_the_library_would(play: Play, patch: str) -> None:
+    _, block = play(patch, "import random; print(random.random())", seed="a")
+    assert block.stdout == f"{Random('a/1').random()}\n"
 
 
 def test_hashes_are_the_same_in_every_zygote(play: Play) -> None:

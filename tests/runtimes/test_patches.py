@@ -84,3 +84,37 @@ def test_rebound_tools_stay_rebound_and_the_session_goes_on(play: Play) -> None:
     _, second, third = play("tool = print", "tool('x')", "del tool", tools={"tool": lambda x: x})
     assert (second.stdout, second.calls) == ("x\n", ())
     assert third.status == "ok"
+
+
+def test_a_stream_written_in_python_is_flushed_whatever_is_patched(play: Play) -> None:
+    block, _ = play(
+        "import builtins, sys\n"
+        "class Late:\n"
+        "    def __init__(self, stream): self.stream, self.kept = stream, []\n"
+        "    def write(self, text): self.kept.append(text)\n"
+        "    def flush(self): self.stream.write(str(len(self.kept)))\n"
+        "sys.stdout = Late(sys.stdout)\n"
+        "print('a')\nbuiltins.len = builtins.str = None",
+        "",
+    )
+    assert block.stdout == "2"
+
+
+def test_cpu_time_is_renewed_for_each_block(play: Play) -> None:
+    _, block = play(
+        "import resource\n_, most = resource.getrlimit(resource.RLIMIT_CPU)\n"
+        "resource.setrlimit(resource.RLIMIT_CPU, (1, most))",
+        "print(resource.getrlimit(resource.RLIMIT_CPU)[0] > 5)",
+    )
+    assert block.stdout == "True\n"
+
+
+def test_little_recursion_stays_and_errors_are_shown(play: Play) -> None:
+    _, error, last = play(
+        "import sys; sys.setrecursionlimit(60)",
+        "def f(): return 1 / 0\nf()",
+        "print(sys.getrecursionlimit())",
+    )
+    assert error.error is not None
+    assert error.error.endswith("ZeroDivisionError: division by zero\n")
+    assert last.stdout == "60\n"
