@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Sequence
+from dataclasses import Field, fields
 from functools import cache
 from statistics import fmean
 from typing import Literal
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from okrt.families.opaque_knapsack import OpaqueKnapsack
 from okrt.families.opaque_knapsack.experts import EXPERTS, RECOVERIES, expert
 from okrt.families.opaque_knapsack.generate import TIERS
+from okrt.families.opaque_knapsack.style import CHOICES, Names, misspelt
 from okrt.types import Conversation, Message
 from tests.families.opaque_knapsack.driver import CODE_TAG, FENCED, Played, instructions, play
 
@@ -24,9 +27,13 @@ CONTRACTS: tuple[Contract, ...] = ("persistent", "stateless")
 
 @cache
 def cell(
-    name: str, contract: Contract, recovery: str = "rebuild", tier: str = "easy", count: int = 40
+    name: str,
+    contract: Contract,
+    settings: str = "recovery=rebuild",
+    tier: str = "easy",
+    count: int = 40,
 ) -> Sequence[Played]:
-    agent = expert(name, recovery)
+    agent = expert(f"{name},{settings}")
     return [play(FAMILY.task(seed, tier), agent, contract) for seed in range(count)]
 
 
@@ -66,29 +73,29 @@ def test_only_the_persistent_expert_in_stateless_loses_names() -> None:
 def test_rebuilding_changes_no_score() -> None:
     at_home, away = cell("persistent", "persistent"), cell("persistent", "stateless")
     assert [e.outcome for e in at_home] == [e.outcome for e in away]
-    assert max(len(episode.replies) for episode in away) <= 8
+    assert max(len(episode.replies) for episode in away) <= 9
     micro = cell("persistent", "stateless", tier="micro")
     assert max(len(episode.replies) for episode in micro) <= 12
 
 
 def test_rebuild_goes_on_by_name_and_loses_again() -> None:
     replies = cell("persistent", "stateless")[0].replies
-    rebuilt = ["\nseen = {\n" in reply for reply in replies]
+    rebuilt = ["\nseen = {'item_" in reply or "\nrest = ['item_" in reply for reply in replies]
     assert rebuilt == [False, False, True, False, True, False, True][: len(replies)]
     assert any(rebuilt)
 
 
-def test_retry_repeats_the_block_verbatim() -> None:
-    for episode in cell("persistent", "stateless", "retry", count=3):
-        first, *others = episode.replies
-        assert len(others) == 39
+def test_retry_writes_the_same_block_again() -> None:
+    for episode in cell("persistent", "stateless", "recovery=retry", count=3):
+        first, _, *others = [reply.partition("\n")[2] for reply in episode.replies]
+        assert len(others) == 38
         assert set(others) == {others[0]} != {first}
         assert episode.outcome.score == 0.0
         assert not episode.finished
 
 
 def test_give_up_ends_at_the_floor() -> None:
-    episodes = cell("persistent", "stateless", "give_up", count=100)
+    episodes = cell("persistent", "stateless", "recovery=give_up", count=100)
     assert all(episode.finished and len(episode.errors) == 1 for episode in episodes)
     assert abs(relative_score(episodes)) <= 0.2
     for episode in episodes:
@@ -99,8 +106,8 @@ def test_give_up_ends_at_the_floor() -> None:
 
 def test_no_recovery_shows_where_nothing_is_lost() -> None:
     for recovery in RECOVERIES:
-        assert cell("persistent", "persistent", recovery) == cell("persistent", "persistent")
-        assert cell("stateless", "stateless", recovery) == cell("stateless", "stateless")
+        for home in CONTRACTS:
+            assert cell(home, home, f"recovery={recovery}") == cell(home, home)
 
 
 def test_the_control_never_inspects_and_ends_near_the_floor() -> None:
@@ -114,7 +121,7 @@ def test_the_control_never_inspects_and_ends_near_the_floor() -> None:
 def test_literals_cost_tokens() -> None:
     by_name = sum(episode.completion_tokens for episode in cell("persistent", "persistent"))
     literal = sum(episode.completion_tokens for episode in cell("stateless", "stateless"))
-    assert 1.8 <= literal / by_name <= 4
+    assert 1.8 <= literal / by_name <= 6
 
 
 @pytest.mark.parametrize("tier", TIERS)
@@ -124,7 +131,7 @@ def test_any_cap_is_kept(tier: str, cap: int, name: str) -> None:
     task = FAMILY.task(1, tier)
     for contract in CONTRACTS:
         for recovery in RECOVERIES:
-            episode = play(task, expert(name, recovery), contract, cap)
+            episode = play(task, expert(f"{name},recovery={recovery}"), contract, cap)
             assert {error.split(":")[0] for error in episode.errors} <= {"NameError"}
             if contract == "persistent" and (cap > 1 or tier == "micro"):
                 assert episode.finished
@@ -159,35 +166,112 @@ def test_a_cap_other_than_the_one_told_is_survived() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "recovery", "told"),
-    [("greedy", "rebuild", "'greedy'.*persistent, stateless, no-inspection"),
-     ("persistent", "hope", "'hope'.*rebuild, retry, give_up")],
+    ("text", "told"),
+    [("greedy", "'greedy'.*persistent, stateless, no-inspection"),
+     ("persistent,recovery=hope", "'recovery=hope'.*rebuild|retry|give_up"),
+     ("persistent,slips=2", "'slips=2'.*a share"), ("persistent,slips=x", "'slips=x'"),
+     ("persistent,variety=", "'variety='"), ("persistent,", "unknown setting ''")],
 )  # fmt: skip
-def test_unknown_names_are_told(name: str, recovery: str, told: str) -> None:
+def test_what_is_unknown_is_told(text: str, told: str) -> None:
     with pytest.raises(ValueError, match=told):
-        expert(name, recovery)
+        expert(text)
+
+
+VARIED = "variety=7"
+
+
+def test_a_seed_varies_the_surface_and_not_the_play() -> None:
+    for contract in CONTRACTS:
+        varied, plain = cell(contract, contract, VARIED), cell(contract, contract)
+        assert all(episode.finished and not episode.errors for episode in varied)
+        assert abs(relative_score(varied) - relative_score(plain)) <= 0.1
+        openings = [episode.replies[0] for episode in varied]
+        assert len(set(openings)) > 30
+        others = [episode.replies[0] for episode in cell(contract, contract, "variety=8")]
+        assert sum(one != other for one, other in zip(openings, others, strict=True)) > 30
+
+
+def test_a_pair_has_one_surface() -> None:
+    for mine, yours in zip(
+        cell("persistent", "persistent", VARIED),
+        cell("stateless", "stateless", VARIED),
+        strict=True,
+    ):
+        assert mine.replies[0] == yours.replies[0]
+        assert mine.outcome == yours.outcome
+        assert len(mine.replies) == len(yours.replies)
+        for by_name, literal in zip(mine.replies, yours.replies, strict=True):
+            assert by_name.splitlines()[0] == literal.splitlines()[0]
+
+
+@pytest.mark.parametrize("recovery", ["retry", "rebuild"])
+@pytest.mark.parametrize("tier", ["easy", "micro"])
+def test_slips_cost_one_turn_in_both_contracts(recovery: str, tier: str) -> None:
+    settings = f"{VARIED},recovery={recovery},slips=1"
+    for contract in CONTRACTS:
+        slipped = cell(contract, contract, settings, tier, 20)
+        clean = cell(contract, contract, f"{VARIED},slips=0", tier, 20)
+        for one, other in zip(slipped, clean, strict=True):
+            assert one.outcome == other.outcome
+            assert len(one.replies) == len(other.replies) + 1
+            (error,) = one.errors
+            assert error.startswith("NameError: ")
+
+
+def test_only_a_rebuilding_persistent_expert_pastes() -> None:
+    def pastes(recovery: str) -> int:
+        episodes = cell("persistent", "persistent", f"recovery={recovery},slips=1,{VARIED}")
+        return sum("'item_" in reply for episode in episodes for reply in episode.replies)
+
+    assert pastes("retry") == 0
+    assert pastes("rebuild") >= 40
+
+
+def test_slips_are_as_many_as_asked_for() -> None:
+    episodes = cell("stateless", "stateless", "slips=0.3,variety=3", "micro", 200)
+    assert 0.2 <= fmean(bool(episode.errors) for episode in episodes) <= 0.4
+
+
+@pytest.mark.parametrize("field", fields(Names), ids=lambda field: field.name)
+def test_names_of_a_style_never_meet(field: Field[str]) -> None:
+    mine = getattr(CHOICES, field.name).split()
+    others = {
+        name
+        for other in fields(Names)
+        if other.name != field.name
+        for name in getattr(CHOICES, other.name).split()
+    }
+    wrong = {misspelt(name) for name in mine}
+    tools = {"list_items", "inspect", "take_item", "finish", "batch", "json"}
+    assert len(wrong) == len(mine)
+    assert not wrong & (others | set(mine) | tools | set(dir(builtins)))
+    assert not set(mine) & (others | tools | set(dir(builtins)))
 
 
 PIECES = [
-    "item_0a item_0b item_0c", "item_0a K 12 5", "item_0b Z 999999999 1", "item_0c K 1 0",
-    'item_0a {"taken": "item_0a", "capacity_left": 3}', "item_0b refused: too heavy",
+    "seen = {'item_0a': 1.5, 'item_0b': 0.1}\ntodo = ['item_0c']", "seen = {}", "todo = []",
+    "seen = {'item_0a': 1.5}\ntodo = []", "rest = ['item_0a', 'item_0b']", "seen = {}\ntodo = []",
+    "rest = []", "rest = ['item_0a', ]", "seen = {'item_0a': 1.5, }\ntodo = []",
+    "known = {}\npending = ['item_0a']", "took item_0a", "rest = ['item_0a'",
+    "rest = [quit()]", "rest = ['item_0a' 'item_0b']", "todo = ['item_0a']",
     "NameError: name 'items' is not defined", "NameError: name ", "(no output)", "",
-    "ToolCapExceeded: 6", "ToolError: the inspection budget is spent", "[names] items, seen",
-    "[note] two blocks: only the first was run", "item_0a K 5", "[... 100 characters cut ...]",
-    "item_" + "9" * 5000 + " K 1 1", "item_0a K " + "9" * 5000 + " 1", "\ud800", "item_0a K ٣ ٣",
+    "ToolCapExceeded: 6", "ToolError: the inspection budget is spent", "[names] todo, seen",
+    "[note] two blocks: only the first was run", "[... 100 characters cut ...]",
+    "rest = ['item_" + "9" * 5000 + "']", "seen = {'item_0a': " + "9" * 5000 + ".0}", "\ud800",
+    "seen = {'item_0a': ٣.٣}\ntodo = []",
 ]  # fmt: skip
 OBSERVATIONS = st.lists(st.lists(st.sampled_from(PIECES) | st.text()).map("\n".join), max_size=8)
 
 
 @settings(deadline=None)
 @given(
-    OBSERVATIONS, st.sampled_from(list(EXPERTS)), st.sampled_from(RECOVERIES), st.booleans(),
-    st.integers(1, 30),
+    OBSERVATIONS, st.sampled_from(EXPERTS), st.sampled_from(RECOVERIES),
+    st.sampled_from(["slips=0", "slips=1", "slips=1,variety=a"]), st.booleans(), st.integers(1, 30),
 )  # fmt: skip
 def test_whatever_is_observed_the_reply_is_one_block_of_python(
-    observations: list[str], name: str, recovery: str, code_tag: bool, cap: int
+    observations: list[str], name: str, recovery: str, rest: str, code_tag: bool, cap: int
 ) -> None:
-    agent = expert(name, recovery)
+    agent = expert(f"{name},recovery={recovery},{rest}")
     prompt = FAMILY.task(0, "micro").prompt
     messages = [Message("user", f"{instructions(cap, code_tag)}\n\n{prompt}")]
     for observation in observations:
@@ -203,8 +287,9 @@ def test_whatever_is_observed_the_reply_is_one_block_of_python(
 @pytest.mark.parametrize("name", EXPERTS)
 @pytest.mark.parametrize("recovery", ["rebuild", "give_up"])
 def test_an_expert_that_learns_nothing_finishes(name: str, recovery: str) -> None:
+    agent = expert(f"{name},recovery={recovery}")
     messages = [Message("user", "Do something else.")]
     for _ in range(3):
-        messages.append(Message("assistant", expert(name, recovery)(Conversation(tuple(messages)))))
+        messages.append(Message("assistant", agent(Conversation(tuple(messages)))))
         messages.append(Message("user", "NameError: name 'list_items' is not defined"))
     assert "\nfinish()\n" in messages[-2].content
