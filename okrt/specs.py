@@ -21,6 +21,7 @@ from okrt.models.checkpoint import (
     check_checkpoint,
     checkpoint_digest,
     read_note,
+    shipped_checkpoint,
     tokenizer_digest,
 )
 from okrt.models.counter import COUNTER
@@ -41,7 +42,7 @@ from okrt.types import (
 
 FAMILIES: Mapping[str, TaskFamily] = {"opaque_knapsack": OpaqueKnapsack()}
 CONTRACTS: Mapping[str, Contract] = {c.name: c for c in (PERSISTENT, STATELESS)}
-EXPERTS: Mapping[str, Callable[[str, str], Callable[[Conversation], str]]] = {
+EXPERTS: Mapping[str, Callable[[str], Callable[[Conversation], str]]] = {
     "opaque_knapsack": experts.expert
 }
 DEFAULT_MODELS = ("expert:persistent", "expert:stateless")
@@ -60,7 +61,7 @@ class ModelSpec:
     label: str
     spec: str
     path: Path = field(default=Path(), compare=False)
-    """The spec as an absolute path, for where it is one."""
+    """The spec as an absolute path, for where it is one or stands for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +75,12 @@ class Agent:
 def model_spec(text: str) -> ModelSpec:
     """Returns the label and spec of `[LABEL=]SPEC`.
 
-    The default label is the spec itself for `expert:` and `module:attribute`, else the last part of
-    the path.
+    The default label is the spec itself for `expert:`, `tiny:` and `module:attribute`, else the
+    last part of the path.
 
     Raises:
-        SpecError: the text is empty or its label cannot stand in a test id.
+        SpecError: the text is empty, its label cannot stand in a test id, or no such tiny
+            checkpoint ships.
     """
     match = _LABELLED.match(text)
     label, spec = match.groups() if match else ("", text)
@@ -86,9 +88,11 @@ def model_spec(text: str) -> ModelSpec:
         raise SpecError(f"empty model {text!r}: give [LABEL=]SPEC")
     if not label:
         label = spec if ":" in spec else Path(spec).resolve().name
+    kind, _, rest = spec.partition(":")
     if not _LABEL.match(label):
         raise SpecError(f"label {label!r} has characters a test id cannot hold: give LABEL={spec}")
-    return ModelSpec(label, spec, Path(spec).resolve())
+    path = shipped_checkpoint(rest) if kind == "tiny" else Path(spec).resolve()
+    return ModelSpec(label, spec, path)
 
 
 def model_specs(texts: tuple[str, ...]) -> tuple[ModelSpec, ...]:
@@ -110,8 +114,8 @@ def check_model(spec: ModelSpec) -> None:
     """
     kind, _, rest = spec.spec.partition(":")
     if kind == "expert":
-        _expert_parts(rest)
-    elif ":" in spec.spec and not Path(spec.spec).exists():
+        _expert_function(rest, next(iter(EXPERTS)))
+    elif _is_attribute(spec):
         as_model(attribute(spec.spec), spec, Settings())
     else:
         _check_directory(spec)
@@ -133,7 +137,7 @@ def load_model(
     kind, _, rest = spec.spec.partition(":")
     if kind == "expert":
         return _expert(spec, rest, family, trained_under)
-    if ":" in spec.spec and not Path(spec.spec).exists():
+    if _is_attribute(spec):
         model = as_model(attribute(spec.spec), spec, settings)
         return Agent(own_card(spec, model, trained_under), model)
     _check_directory(spec)
@@ -302,19 +306,13 @@ def _require(text: str, what: str, found: object, members: tuple[str, ...]) -> N
         raise SpecError(f"{what} {text!r} breaks its protocol: it has no {', '.join(missing)}")
 
 
-def _expert_parts(text: str) -> tuple[str, str]:
-    """Returns the name and recovery mode of `NAME[,recovery=MODE]`, tried on a built-in family."""
-    name, *rest = text.split(",")
-    recovery = "rebuild"
-    for part in rest:
-        key, _, recovery = part.partition("=")
-        if key != "recovery":
-            raise SpecError(f"expert:{text}: unknown setting {part!r}; write recovery=MODE")
+def _expert_function(text: str, family_name: str) -> Callable[[Conversation], str]:
+    if family_name not in EXPERTS:
+        raise SpecError(f"family {family_name!r} has no experts; give a --model")
     try:
-        experts.expert(name, recovery)
+        return EXPERTS[family_name](text)
     except ValueError as error:
         raise SpecError(f"expert:{text}: {error}") from None
-    return name, recovery
 
 
 def _expert(
@@ -323,9 +321,8 @@ def _expert(
     family_name: str,
     trained_under: TrainedUnder | None,
 ) -> Agent:
-    name, recovery = _expert_parts(text)
-    if family_name not in EXPERTS:
-        raise SpecError(f"family {family_name!r} has no experts; give a --model")
+    respond = _expert_function(text, family_name)
+    name = text.split(",")[0]
     idiom: TrainedUnder = "unknown"
     if name in ("persistent", "stateless"):
         idiom = "persistent" if name == "persistent" else "stateless"
@@ -336,8 +333,11 @@ def _expert(
         trained_under=trained_under or idiom,
         tokenizer=COUNTER,
     )
-    respond = EXPERTS[family_name](name, recovery)
     return Agent(card, ScriptedModel(spec.label, respond))  # never cut: their replies are the data
+
+
+def _is_attribute(spec: ModelSpec) -> bool:
+    return ":" in spec.spec and not spec.path.exists()
 
 
 def _check_directory(spec: ModelSpec) -> None:

@@ -150,6 +150,8 @@ class Row:
     always said of rows with `timing` dropped."""
     packages: tuple[str, ...] = ()
     """Packages beyond the standard library that blocks may import."""
+    trained_on_tier: bool | None = None
+    """Whether the model was trained on tasks of this tier; None where that is not known."""
 
 
 def row(episode: Episode) -> Row:
@@ -202,6 +204,7 @@ def _identity(episode: Episode) -> dict[str, Any]:
         "model_digest": model.digest,
         "model_kind": model.kind,
         "trained_under": model.trained_under,
+        "trained_on_tier": None if model.tiers is None else episode.task.tier in model.tiers,
         "prompt_set": settings.prompt_set,
         "prompt_digest": episode.prompt_digest,
         "cue": settings.cue,

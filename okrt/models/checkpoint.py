@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import lru_cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,22 @@ class CheckpointNote(msgspec.Struct, frozen=True):
 
 class _AdapterConfig(msgspec.Struct):
     base_model_name_or_path: str
+
+
+def shipped_checkpoint(name: str) -> Path:
+    """Returns the directory of a tiny checkpoint that ships: in the wheel, or in a checkout.
+
+    Raises:
+        SpecError: none has that name.
+    """
+    package = Path(str(files("okrt")))
+    home = package / "checkpoints"
+    if not home.is_dir():
+        home = package.parent / "training" / "checkpoints"
+    known = sorted(path.name.removeprefix("tiny-") for path in home.glob("tiny-*"))
+    if name not in known:
+        raise SpecError(f"unknown model 'tiny:{name}'; known: {', '.join(known) or 'none'}")
+    return home / f"tiny-{name}"
 
 
 def is_adapter(path: Path) -> bool:

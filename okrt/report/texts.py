@@ -65,6 +65,8 @@ def notes(table: Table) -> list[str]:
     if any(cell.at_least for cell in cells):
         share = f"{CENSORED_LIMIT:.0%}"
         lines.append(f"means with >= are lower bounds: a limit ended over {share} of the episodes")
+    if strangers := sorted({row.model for row in table.rows if row.trained_on_tier is False}):
+        lines.append(f"not trained on tier {table.tier}: {', '.join(strangers)}")
     if len(table.tokenizers) > 1:
         counted = ", ".join(one_line(tokenizer, 24) for tokenizer in table.tokenizers)
         lines.append(

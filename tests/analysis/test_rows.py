@@ -57,6 +57,7 @@ def test_fields_are_those_of_the_contract_with_readers() -> None:
         "total_tokens", "transcript_chars", "errors", "missing_variable_errors", "lost_errors",
         "typo_errors", "undefined_errors", "guarded_losses", "redefinitions",
         "repeated_inspections", "restarts", "recovery_turns", "timing", "packages",
+        "trained_on_tier",
     ]  # fmt: skip
 
 
@@ -72,6 +73,10 @@ def test_identity_is_the_episodes() -> None:
     assert (one.model_digest, one.trained_under, one.tokenizer) == ("d1", "mixed", "t1")
     assert (one.cue, one.names, one.format, one.thinking) == ("true", True, "code_tag", "keep")
     assert (one.prompt_set, one.prompt_digest) == ("matched", "5d41")
+    assert one.trained_on_tier is None
+    for tiers, expected in ((("micro", "easy"), True), (("micro",), False), ((), False)):
+        trained = row(episode(model=replace(card, tiers=tiers)))
+        assert trained.trained_on_tier is expected
     assert (one.temperature, one.max_turns) == (0.0, 40)
     assert one.timing == {"wall_s": 0.25, "isolation": "process"}
 
