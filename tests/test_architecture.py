@@ -36,7 +36,10 @@ ARROWS: dict[str, set[str]] = {
         "okrt.types", "okrt.errors", "okrt.store", "okrt.analysis", "okrt.report", "okrt.specs",
         "okrt.run", "okrt.prompts", "okrt.models", "okrt.runtimes",
     },
-    "training": {"okrt.types", "okrt.errors", "okrt.models"},
+    "training": {
+        "okrt.types", "okrt.errors", "okrt.store", "okrt.analysis", "okrt.specs", "okrt.run",
+        "okrt.families", "okrt.models", "okrt.runtimes",
+    },
 }  # fmt: skip
 """What each room may import of okrt, besides itself. `docs/architecture.md` draws it."""
 

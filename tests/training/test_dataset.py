@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import AutoTokenizer
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from okrt.models.local import LocalModel
 from okrt.models.rendering import encode_conversation, template_options
+from okrt.models.template import chat_template
 from okrt.types import Completion, Conversation, Trajectory, Turn, Usage, render
 from tests.checkpoints import QWEN_LIKE, make_checkpoint, make_tokenizer
 from training.dataset import IGNORED, encode
@@ -134,3 +136,83 @@ def test_thinking_reaches_the_template() -> None:
     keep = encode(_scripted("first"), tokenizer, thinking="keep").input_ids
     assert str(tokenizer.decode(list(off))).startswith("False")
     assert str(tokenizer.decode(list(keep))).startswith("True")
+
+
+SPACE = "\u2581"
+NEWLINE_APART = pre_tokenizers.Sequence(
+    [pre_tokenizers.Split("\n", "isolated"), pre_tokenizers.Metaspace(prepend_scheme="first")]
+)
+LLAMA_2 = normalizers.Sequence([normalizers.Prepend(SPACE), normalizers.Replace(" ", SPACE)])
+
+
+def _spaced_tokenizer(
+    *,
+    before: pre_tokenizers.PreTokenizer | None = None,
+    normalizer: normalizers.Normalizer | None = None,
+    merges: tuple[tuple[str, str], ...] = (),
+) -> PreTrainedTokenizerFast:
+    """A tokenizer that puts a space before a text, as SentencePiece does; a token is a character
+    but for the merges."""
+    special = ["<|im_start|>", "<|im_end|>"]
+    signs = [chr(code) for code in range(33, 127)] + ["\n", SPACE]
+    pieces = [*special, *signs, *("".join(pair) for pair in merges)]
+    backend = Tokenizer(models.BPE({piece: i for i, piece in enumerate(pieces)}, list(merges)))
+    if before is not None:
+        backend.pre_tokenizer = before
+    if normalizer is not None:
+        backend.normalizer = normalizer
+    backend.decoder = decoders.Metaspace(prepend_scheme="first")
+    backend.add_special_tokens(special)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|im_end|>")
+    tokenizer.chat_template = chat_template()
+    return tokenizer
+
+
+@pytest.mark.parametrize(
+    "tokenizer",
+    [
+        _spaced_tokenizer(before=NEWLINE_APART),
+        _spaced_tokenizer(before=NEWLINE_APART, merges=(("f", "i"), ("fi", "r"), (SPACE, "0"))),
+        _spaced_tokenizer(normalizer=LLAMA_2),
+        _spaced_tokenizer(normalizer=LLAMA_2, merges=((SPACE, "l"), (SPACE, "\n"), ("r", "s"))),
+    ],
+    ids=["characters", "merges", "llama-2", "llama-2 with merges"],
+)
+def test_a_tokenizer_that_puts_a_space_before_texts(tokenizer: PreTrainedTokenizerFast) -> None:
+    replies = ["first", "second line\n\n``` 0\n", " ", "0"]
+    trajectory = _scripted(*replies)
+    example = encode(trajectory, tokenizer)
+    ids = list(example.input_ids)
+    messages = trajectory.messages()
+    text = tokenizer.apply_chat_template(
+        [{"role": m.role, "content": m.content} for m in messages], tokenize=False
+    )
+    assert ids == tokenizer.encode(str(text), add_special_tokens=False)
+    carrying = [place for place, label in enumerate(example.labels) if label != IGNORED]
+    starts = [place for place in carrying if place - 1 not in carrying]
+    ends = [place + 1 for place in carrying if place + 1 not in carrying]
+    shown = [
+        "".join(tokenizer.convert_ids_to_tokens(ids[a:b]))
+        for a, b in zip(starts, ends, strict=True)
+    ]
+    assert shown == [f"{reply}<|im_end|>".replace(" ", SPACE) for reply in replies]
+    for turn, start in enumerate(starts):
+        fed = encode_conversation(
+            tokenizer,
+            messages[: 2 * turn + 1],
+            add_generation_prompt=True,
+            template_kwargs=template_options("off"),
+        )
+        assert list(fed.ids) == ids[:start]
+
+
+@pytest.mark.parametrize(
+    "merges", [(("\n", "f"),), (("t", "\n"), ("t\n", "f"))], ids=["the start", "more"]
+)
+def test_a_token_that_spans_the_edge_of_a_reply_is_refused(
+    merges: tuple[tuple[str, str], ...],
+) -> None:
+    tokenizer = _spaced_tokenizer(normalizer=LLAMA_2, merges=merges)
+    encode(_scripted("second"), tokenizer)
+    with pytest.raises(ValueError, match="does not keep each reply as it is"):
+        encode(_scripted("first"), tokenizer)
