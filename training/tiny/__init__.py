@@ -1,0 +1,1 @@
+"""A small model from nothing, on a CPU: one base, then one fine-tune for each contract."""

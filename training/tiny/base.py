@@ -1,0 +1,101 @@
+"""The base stage: a model that has learnt to copy, and has seen no task and no contract."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from random import Random
+
+from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
+
+from training.tiny.documents import CHATS_FROM, LEVELS, chat_document, line_document
+from training.tiny.loop import Batch, Recipe, Step, batch_of, make_model, train
+
+RECIPE = Recipe(schedule="half", looking_back=0.5)
+OFFSET = 0.02
+"""Standard deviation of the shared offset; see `make_model`."""
+AT_TOP = 0.6
+"""Share of the batches of lines that are of the present level; the others of any level up to it."""
+PASSED = 0.9
+"""Running accuracy at which the next level begins."""
+SHORT_BATCH, LONG_BATCH = 1024, 2048
+"""Tokens of a batch, up to the level of `CHATS_FROM` and above it."""
+
+
+class Curriculum:
+    """Batches whose rows grow as copying them is learnt."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, rng: Random) -> None:
+        self.level = 0
+        self.running = 0.0
+        self._tokenizer, self._rng = tokenizer, rng
+        self._at: int | None = None
+        (self._newline,) = tokenizer.encode("\n", add_special_tokens=False)
+        vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+        self._words = [
+            number
+            for token, number in vocabulary
+            if number != self._newline and not token.startswith("<")  # bytes and marks
+        ]
+
+    def __iter__(self) -> Iterator[Batch]:
+        while True:
+            yield self._chats() if self._is_chat() else self._lines()
+
+    def learn(self, accuracy: float) -> bool:
+        """Notes the accuracy on the last batch. Returns whether a new level begins."""
+        if self._at != self.level:
+            return False
+        self.running += 0.1 * (accuracy - self.running)
+        if self.running < PASSED or self.level == len(LEVELS) - 1:
+            return False
+        self.level, self.running = self.level + 1, 0.0
+        return True
+
+    def _is_chat(self) -> bool:
+        return self.level >= CHATS_FROM and self._rng.random() < 0.5
+
+    @property
+    def _size(self) -> int:
+        return SHORT_BATCH if self.level <= CHATS_FROM else LONG_BATCH
+
+    def _chats(self) -> Batch:
+        self._at = None
+        documents, longest = [], 0
+        while longest * (len(documents) + 1) <= self._size:
+            turns = self._rng.randint(1, 2 + min(self.level, 4))
+            pastes = self._rng.random() < 0.5
+            documents.append(chat_document(self._rng, self._tokenizer, turns, pastes))
+            longest = max(longest, len(documents[-1].input_ids))
+        return batch_of(documents, self._padding)
+
+    def _lines(self) -> Batch:
+        rng, top = self._rng, self.level
+        self._at = top if rng.random() < AT_TOP else rng.randrange(top + 1)
+        rows = max(1, self._size // LEVELS[self._at][0])
+        documents = [line_document(rng, self._at, self._words, self._newline) for _ in range(rows)]
+        return batch_of(documents, self._padding)
+
+    @property
+    def _padding(self) -> int:
+        return int(self._tokenizer.pad_token_id)  # type: ignore[arg-type]
+
+
+def make_base(
+    tokenizer: PreTrainedTokenizerFast,
+    seed: int,
+    steps: int,
+    on_step: Callable[[Step, int], None],
+    *,
+    recipe: Recipe = RECIPE,
+    offset: float = OFFSET,
+) -> Qwen3ForCausalLM:
+    """Returns the base model of a seed; `on_step` is told each step and the curriculum's level."""
+    curriculum = Curriculum(tokenizer, Random(f"base/{seed}"))
+    model = make_model(tokenizer, seed, offset)
+
+    def after(step: Step) -> None:
+        curriculum.learn(step.accuracy)
+        on_step(step, curriculum.level)
+
+    train(model, curriculum, steps, recipe, after)
+    return model
