@@ -7,6 +7,7 @@ from random import Random
 
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
+from training.dataset import Encoded
 from training.tiny.documents import CHATS_FROM, LEVELS, chat_document, line_document
 from training.tiny.loop import Batch, Recipe, Step, batch_of, make_model, train
 
@@ -60,7 +61,8 @@ class Curriculum:
 
     def _chats(self) -> Batch:
         self._at = None
-        documents, longest = [], 0
+        documents: list[Encoded] = []
+        longest = 0
         while longest * (len(documents) + 1) <= self._size:
             turns = self._rng.randint(1, 2 + min(self.level, 4))
             pastes = self._rng.random() < 0.5
@@ -77,7 +79,7 @@ class Curriculum:
 
     @property
     def _padding(self) -> int:
-        return int(self._tokenizer.pad_token_id)  # type: ignore[arg-type]
+        return int(self._tokenizer.pad_token_id)
 
 
 def make_base(

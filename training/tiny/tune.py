@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 import torch
-from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen3ForCausalLM
+from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from okrt.models.checkpoint import checkpoint_digest
 from training.dataset import Pairs, Regime, Selection, read_pairs, select
@@ -79,7 +79,7 @@ def tune(job: Tuning) -> None:
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     log = Log(work / "log.jsonl")
-    tokenizer = AutoTokenizer.from_pretrained(job.base)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(job.base)
     model = Qwen3ForCausalLM.from_pretrained(job.base, dtype=torch.float32)
     pairs = read_pairs(job.traces)
     chosen = select(pairs, job.contract, "episodes", tokenizer)
