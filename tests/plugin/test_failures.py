@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.plugin.conftest import ROOT, Run, rows, text
+from tests.signals import hear_interrupts
 
 FAILING = """
 import pytest
@@ -141,6 +142,7 @@ def test_ctrl_c_keeps_and_reports_what_finished(pytester: pytest.Pytester, worke
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=hear_interrupts,
     )
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and _lines(run / "episodes.jsonl") < 5:

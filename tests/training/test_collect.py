@@ -19,6 +19,7 @@ import pytest
 from okrt.cli import main as okrt_command
 from okrt.store import EPISODES, read_episodes
 from okrt.types import Conversation, Episode
+from tests.signals import hear_interrupts
 from tests.toys import block
 from training.collect import Progress, main
 from training.dataset import read_pairs
@@ -246,6 +247,7 @@ def start(folder: Path) -> subprocess.Popen[str]:
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=hear_interrupts,
     )
 
 
