@@ -191,39 +191,57 @@ def _start(case: Case, runtime: Runtime) -> _Live | Episode:
 
 
 def _step(live: list[_Live]) -> list[Episode]:
-    """Has the model answer every conversation once; returns the episodes that ended by it."""
+    """Has the model answer conversations; returns the episodes that ended by it."""
     if not live:
         return []
     started = perf_counter()
     try:
-        completions = _generate(live[0].case.model, [one.conversation for one in live])
+        answers = _answers(live[0].case.model, [one.conversation for one in live])
     except ModelFailure as error:
         for one in live:
             _end(one, failed(one.case, error, "model"))
         return [one.episode for one in live if one.episode]
     share = (perf_counter() - started) / len(live)
-    for one, completion in zip(live, completions, strict=True):
+    for one in live:
         one.model_s += share
-        one.batch_sizes.append(len(live))
-        _advance(one, completion)
+    for place, completion in answers:
+        live[place].batch_sizes.append(len(live))
+        _advance(live[place], completion)
     return [one.episode for one in live if one.episode]
 
 
-def _generate(model: Model, conversations: list[Conversation]) -> list[Completion]:
+def _answers(model: Model, conversations: list[Conversation]) -> list[tuple[int, Completion]]:
+    """Returns at least one of the answers, each with its conversation's place: all of them, but
+    for a model that goes on with the others when it is asked again."""
+    some = getattr(model, "answer_some", None)
     try:
-        completions = model.generate(conversations)
+        answers = some(conversations) if some else list(enumerate(model.generate(conversations)))
     except ModelFailure:
         raise
     except Exception as error:
         raise ModelFailure(f"model {model.name!r} raised {_one_line(error)}") from error
-    if len(completions) != len(conversations) or not all(
-        isinstance(completion, Completion) for completion in completions
-    ):
+    if not _is_answered(answers, len(conversations), all_of_them=some is None):
+        method = "generate" if some is None else "answer_some"
+        asked = "one Completion for each" if some is None else "at least one Completion"
         raise ModelFailure(
-            f"model {model.name!r}: generate must return one Completion for each of the "
-            f"{len(conversations)} conversations, got {completions!r:.200}"
+            f"model {model.name!r}: {method} must return {asked} of the {len(conversations)} "
+            f"conversations, got {answers!r:.200}"
         )
-    return completions
+    return list(answers)
+
+
+def _is_answered(answers: object, asked: int, *, all_of_them: bool) -> bool:
+    """Whether these are pairs of a place, each another one, and a Completion; and enough."""
+    if not isinstance(answers, list):
+        return False
+    places = set()
+    for answer in answers:
+        match answer:
+            case (int(place), Completion()) if place in range(asked):
+                places.add(place)
+            case _:
+                return False
+    return len(places) == len(answers) and (len(places) == asked if all_of_them else bool(places))
 
 
 def _advance(one: _Live, completion: Completion) -> None:

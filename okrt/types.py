@@ -413,7 +413,12 @@ class Runtime(Protocol):
 
 
 class Model(Protocol):
-    """Anything that continues conversations."""
+    """Anything that continues conversations.
+
+    A model may have `answer_some(conversations) -> list[tuple[int, Completion]]` besides: at least
+    one completion, each with its conversation's place. The driver then goes on with those that are
+    answered, and passes the others again, the same objects, with what has become ready meanwhile.
+    """
 
     @property
     def name(self) -> str: ...

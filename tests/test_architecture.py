@@ -44,7 +44,7 @@ ARROWS: dict[str, set[str]] = {
 """What each room may import of okrt, besides itself. `docs/architecture.md` draws it."""
 
 HEAVY = {"torch", "transformers", "peft", "trl", "accelerate", "datasets"}
-HEAVY_ROOMS = ("okrt.models.local", "training")
+HEAVY_ROOMS = ("okrt.models.local", "okrt.models.engine", "okrt.models.refeeding", "training")
 
 MODULES = sorted(
     path for room in ("okrt", "pytest_okrt", "training") for path in (ROOT / room).rglob("*.py")

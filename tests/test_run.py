@@ -81,6 +81,32 @@ def test_a_model_is_never_asked_together_with_another() -> None:
     assert one.batches == other.batches == [2]
 
 
+class OneAtATime(Says):
+    """Answers the last conversation first, one a call."""
+
+    def __init__(self, *texts: str) -> None:
+        super().__init__(*texts)
+        self.calls: list[list[int]] = []
+
+    def answer_some(self, conversations: Any) -> list[tuple[int, Completion]]:
+        self.calls.append([id(one) for one in conversations])
+        last = len(conversations) - 1
+        return [(last, self.generate(conversations[last:])[0])]
+
+
+def test_what_a_model_has_not_answered_yet_it_is_asked_again() -> None:
+    model = OneAtATime(block("add(1)"), block("finish()"))
+    plain = Says(block("add(1)"), block("finish()"))
+    found, expected = (
+        {episode.id: episode.outcome for episode in run_cases(cases, FakeRuntime(), 3)}
+        for cases in ([case(one, seed) for seed in range(5)] for one in (model, plain))
+    )
+    assert len(found) == 5
+    assert found == expected
+    assert model.calls[0][:2] == model.calls[1][:2]  # the very same objects
+    assert set(model.batches) == {1}
+
+
 class Broken:
     name = "broken"
 
@@ -117,6 +143,15 @@ def test_what_a_model_raises_is_a_model_failure(
     assert (failure.boundary, failure.error_type) == ("model", error_type)
     assert message in failure.message
     assert runtime.sessions[0].closed == 1
+
+
+@pytest.mark.parametrize("answers", [[], [(0, "text")], [(1, completion("x"))], 5])
+def test_a_model_that_answers_none_or_nonsense_is_a_model_failure(answers: Any) -> None:
+    model = Broken(raising(AssertionError()))
+    model.answer_some = lambda conversations: answers  # type: ignore[attr-defined]
+    episode = only(run_cases([case(model)], FakeRuntime()))
+    assert episode.failure is not None
+    assert episode.failure.boundary == "model"
 
 
 def test_a_failed_batch_fails_its_episodes_and_no_other() -> None:

@@ -1,9 +1,9 @@
-"""A Hugging Face checkpoint on this machine: `generate` over batches of whole histories.
+"""A Hugging Face checkpoint on this machine.
 
 Nothing is fetched: only files of the given directory are read, and no code in them is run. A
-greedy reply in fp32 does not depend on the batch it was made in; a sampled one depends on the
-conversation's seed, not on its neighbours. In bf16 neither is promised: kernels round by the shape
-of the batch.
+greedy reply in fp32 does not depend on the batch it was made in, unless its two best tokens are as
+good as equal; a sampled one depends on the conversation's seed, not on its neighbours. In bf16
+neither is promised: kernels round by the shape of the batch.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,14 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     GenerationConfig,
-    LogitsProcessor,
-    LogitsProcessorList,
     PreTrainedTokenizerBase,
 )
 from transformers.utils import logging as transformers_logging
 
 from okrt.errors import ModelFailure, UsageError
 from okrt.models.checkpoint import base_path, check_checkpoint, is_adapter, tokenizer_path
+from okrt.models.engine import Engine, Reply, can_serve
+from okrt.models.refeeding import Refeeding
 from okrt.models.rendering import (
     appends_only,
     encode_conversation,
@@ -43,23 +42,6 @@ from okrt.types import Completion, Conversation, Message, Thinking, Usage
 BATCH_SIZE = 16
 
 _CANARY = (Message("user", "Write one block that prints the numbers from 1 to 5."),)
-
-
-@dataclass(slots=True)
-class _Row:
-    """One reply in the making."""
-
-    prompt: tuple[int, ...]
-    room: int
-    """Tokens that the reply may have; 0 or less where the context is full."""
-    generator: torch.Generator
-    generated: list[int] = field(default_factory=list)
-    """Up to and with the first stop token."""
-    stopped: bool = False
-
-    @property
-    def left(self) -> int:
-        return 0 if self.stopped else self.room - len(self.generated)
 
 
 class LocalModel:
@@ -101,9 +83,11 @@ class LocalModel:
             self._stop_ids = self._find_stop_ids(base.generation_config.eos_token_id)
             appends = appends_only(self._tokenizer, self._template_kwargs)
         # Blank, because `generate` fills what it was not told from here: top_k, penalties, ...
-        base.generation_config = _generation_config()
+        base.generation_config = GenerationConfig()
         self._context: int | None = getattr(base.config, "max_position_embeddings", None)
         self._model = self._adapt(base, path) if is_adapter(path) else base
+        self._decoder = self._make_decoder()
+        self._unfinished: dict[int, tuple[Conversation, Reply]] = {}
         self._told_of_rewriting = False
         if not appends:
             warnings.warn(
@@ -121,15 +105,41 @@ class LocalModel:
         Raises:
             ModelFailure: out of memory, or the model or its template failed.
         """
+        with self._one_failure():
+            replies = [self._reply(conversation) for conversation in conversations]
+            for number, reply in enumerate(replies):
+                reply.owner = (reply.owner, number)  # several may be of one episode
+            while any(reply.left > 0 for reply in replies):
+                self._decoder.advance(replies)
+            return [self._completion(reply) for reply in replies]
+
+    def answer_some(self, conversations: Sequence[Conversation]) -> list[tuple[int, Completion]]:
+        """Returns at least one of the completions, each with its conversation's place.
+
+        The others are gone on with when the same objects are passed again. What is known of an
+        episode is kept as long as each call passes a conversation of it.
+
+        Raises:
+            ModelFailure: out of memory, or the model or its template failed.
+        """
+        with self._one_failure():
+            held = self._unfinished
+            self._unfinished = {
+                id(one): held.get(id(one)) or (one, self._reply(one)) for one in conversations
+            }
+            replies = [self._unfinished[id(one)][1] for one in conversations]
+            if all(reply.left > 0 for reply in replies):
+                self._decoder.advance(replies)
+            return [
+                (place, self._completion(reply))
+                for place, reply in enumerate(replies)
+                if reply.left <= 0
+            ]
+
+    @contextmanager
+    def _one_failure(self) -> Iterator[None]:
         try:
-            rows = [self._row(conversation) for conversation in conversations]
-            # Most room first: a batch runs no further than its fullest row can, then goes on.
-            waiting = sorted((row for row in rows if row.left > 0), key=lambda row: -row.left)
-            while waiting:
-                batch, waiting = waiting[: self._batch_size], waiting[self._batch_size :]
-                self._extend(batch)
-                waiting += [row for row in batch if row.left > 0]
-            return [self._completion(row) for row in rows]
+            yield
         except Exception as error:
             memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
             if memory or "can't allocate memory" in str(error):
@@ -140,7 +150,21 @@ class LocalModel:
             line = str(error).strip().partition("\n")[0]
             raise ModelFailure(f"{self.name}: {type(error).__name__}: {line}") from error
 
-    def _row(self, conversation: Conversation) -> _Row:
+    def _make_decoder(self) -> Engine | Refeeding:
+        if can_serve(self._model):
+            return Engine(self._model, self._stop_ids, self._temperature, self._batch_size)
+        warnings.warn(
+            f"{self.name}: its cache is not of plain keys and values, so that the whole history is "
+            "fed again at each turn",
+            stacklevel=3,
+        )
+        pad = self._tokenizer.pad_token_id
+        return Refeeding(
+            self._model, self._stop_ids, self._temperature, self._batch_size,
+            pad if pad is not None else min(self._stop_ids, default=0),
+        )  # fmt: skip
+
+    def _reply(self, conversation: Conversation) -> Reply:
         encoding = encode_conversation(
             self._tokenizer,
             conversation.messages,
@@ -160,48 +184,19 @@ class LocalModel:
             room = min(room, self._context - len(encoding.ids))
         generator = torch.Generator(self._device)
         generator.manual_seed(conversation.seed & 0xFFFF_FFFF_FFFF_FFFF)
-        return _Row(encoding.ids, room, generator)
+        return Reply(conversation.episode_id, encoding.ids, room, generator)
 
-    def _extend(self, batch: Sequence[_Row]) -> None:
-        """Generates until each row has stopped or the first has no room left."""
-        known = [[*row.prompt, *row.generated] for row in batch]
-        width = max(len(ids) for ids in known)
-        pad = self._tokenizer.pad_token_id
-        pad = pad if pad is not None else min(self._stop_ids, default=0)
-        ids = torch.tensor([[pad] * (width - len(row)) + row for row in known])
-        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in known])
-        processors = LogitsProcessorList()
-        if self._temperature > 0:
-            processors.append(_SeededNoise([row.generator for row in batch], self._temperature))
-        output = self._model.generate(
-            input_ids=ids.to(self._device),
-            attention_mask=mask.to(self._device),
-            logits_processor=processors,
-            generation_config=_generation_config(
-                do_sample=False,
-                max_new_tokens=min(row.left for row in batch),
-                eos_token_id=sorted(self._stop_ids) or None,
-                pad_token_id=pad,
-            ),
-        )
-        for row, new in zip(batch, output[:, width:].tolist(), strict=True):
-            for token in new:
-                row.generated.append(token)
-                if token in self._stop_ids:
-                    row.stopped = True
-                    break
-
-    def _completion(self, row: _Row) -> Completion:
-        if row.room <= 0:
-            return Completion("", "context", Usage(len(row.prompt), 0), ())
-        ids = row.generated[:-1] if row.stopped else row.generated
+    def _completion(self, reply: Reply) -> Completion:
+        if reply.room <= 0:
+            return Completion("", "context", Usage(len(reply.prompt), 0), ())
+        ids = reply.generated[:-1] if reply.stopped else reply.generated
         text = str(self._tokenizer.decode(ids, clean_up_tokenization_spaces=False))
         usage = Usage(
-            prompt_tokens=len(row.prompt),
-            completion_tokens=len(row.generated),
+            prompt_tokens=len(reply.prompt),
+            completion_tokens=len(reply.generated),
             reasoning_tokens=reasoning_tokens(self._tokenizer, text),
         )
-        return Completion(text, "stop" if row.stopped else "length", usage, tuple(ids))
+        return Completion(text, "stop" if reply.stopped else "length", usage, tuple(ids))
 
     def _find_stop_ids(self, configured: int | list[int] | None) -> frozenset[int]:
         """Returns all ids that end a reply: the model's, the tokenizer's, the template's."""
@@ -237,28 +232,6 @@ class LocalModel:
                 f"equal on top of {base_path(path)}; give another adapter, or the base itself"
             )
         return model
-
-
-class _SeededNoise(LogitsProcessor):
-    """Makes the greatest score a sample at the temperature: logits / temperature + Gumbel noise.
-
-    Each row draws from a generator of its own, so that a reply does not depend on the batch.
-    Source: the Gumbel-max trick (Maddison, Tarlow, Minka, arXiv 1411.0030, section 2).
-    """
-
-    def __init__(self, generators: Sequence[torch.Generator], temperature: float) -> None:
-        self._generators = generators
-        self._temperature = temperature
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        noise = torch.empty_like(scores, dtype=torch.float32)
-        for row, generator in zip(noise, self._generators, strict=True):
-            row.exponential_(generator=generator)
-        return scores.float() / self._temperature - noise.log()
-
-
-def _generation_config(**settings: Any) -> GenerationConfig:
-    return GenerationConfig(**settings)
 
 
 def _load_tokenizer(path: Path) -> PreTrainedTokenizerBase:

@@ -9,7 +9,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from okrt.models.local import LocalModel, _SeededNoise
+from okrt.models.engine import seeded_noise
+from okrt.models.local import LocalModel
 from okrt.types import Completion, Conversation, Message, Model
 from tests.checkpoints import QWEN_LIKE, make_checkpoint, make_parrot
 from tests.models.local_models import ask, changed, load, texts
@@ -80,9 +81,9 @@ def test_a_sampled_reply_depends_on_its_seed_alone(checkpoint: Path) -> None:
 def test_noise_makes_the_greatest_score_a_sample_at_the_temperature() -> None:
     logits = torch.tensor([0.0, 1.0, 2.0, -1.0])
     temperature, rows = 0.7, 20_000
-    generators = [torch.Generator().manual_seed(seed) for seed in range(rows)]
-    noise = _SeededNoise(generators, temperature)
-    drawn = noise(torch.empty(0), logits.expand(rows, -1)).argmax(-1)
+    generators = (torch.Generator().manual_seed(seed) for seed in range(rows))
+    noisy = [seeded_noise(logits, generator, temperature) for generator in generators]
+    drawn = torch.stack(noisy).argmax(-1)
     expected = (logits / temperature).softmax(-1)
     shares = drawn.bincount(minlength=4) / rows
     error = (expected * (1 - expected) / rows).sqrt()
