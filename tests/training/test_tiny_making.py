@@ -13,9 +13,9 @@ from okrt.errors import SpecError
 from okrt.models.checkpoint import checkpoint_digest, read_note
 from okrt.types import Settings
 from training import collect
-from training.dataset import read_pairs
 from training.tiny import tune
-from training.tiny.__main__ import main, make_checkpoint_of_base
+from training.tiny.__main__ import main
+from training.tiny.making import Base, make_checkpoint_of_base
 from training.tiny.play import play
 from training.tiny.tune import CONTRACTS, Tuning
 
@@ -33,7 +33,7 @@ def traces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def base(traces: Path) -> Path:
     folder = traces.parent / "tiny-base"
-    make_checkpoint_of_base(folder, read_pairs(traces), 1, 2, "a command")
+    make_checkpoint_of_base(Base(traces, 1, 2, folder, "a command"))
     return folder
 
 
@@ -55,10 +55,9 @@ def lines(checkpoint: Path) -> list[dict[str, float]]:
 
 
 def test_a_seed_is_a_base(traces: Path, base: Path, tmp_path: Path) -> None:
-    pairs = read_pairs(traces)
     for seed, same in ((1, True), (2, False)):
         again = tmp_path / f"base-{seed}"
-        make_checkpoint_of_base(again, pairs, seed, 2, "a command")
+        make_checkpoint_of_base(Base(traces, seed, 2, again, "a command"))
         assert (checkpoint_digest(again) == checkpoint_digest(base)) == same
     assert read_note(base).trained_under == "unknown"
     assert not list(base.parent.glob(".*"))

@@ -13,9 +13,16 @@ from okrt.runtimes.host import ZygoteRuntime
 from okrt.types import Episode, Settings, Split, Turn
 
 FAMILY, TIER = "opaque_knapsack", "micro"
-SETTINGS = Settings(temperature=0.0, max_turns=12, max_new_tokens=400)
+SETTINGS = Settings(temperature=0.0, max_turns=12, max_new_tokens=240)
 """Greedy; a model that has gone astray ends soon. The prompt names the turns, so they hold in
 training too."""
+
+EVALUATED = (
+    *("--okrt-tier", TIER, "--okrt-temperature", f"{SETTINGS.temperature:g}"),
+    *("--okrt-max-turns", f"{SETTINGS.max_turns}"),
+    *("--okrt-max-new-tokens", f"{SETTINGS.max_new_tokens}"),
+)
+"""The same for `pytest evals/`."""
 
 _PASTED = re.compile(r"^(\w+) = (\{'item_.*|\['item_.*)$", re.MULTILINE)
 _SHOWN = re.compile(r"^(\w+) = ([\[{].*)$", re.MULTILINE)

@@ -1,0 +1,142 @@
+"""The page of results, from episodes of the experts under the models' labels; and its command."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from okrt import specs
+from okrt.run import Case, run_cases
+from okrt.runtimes.host import ZygoteRuntime
+from okrt.types import Episode, Settings
+from training.reproduce import main
+from training.tiny.page import page
+from training.tiny.results import (
+    CELLS,
+    Played,
+    arm_table,
+    contrasts,
+    curriculum_line,
+    findings,
+    plain_table,
+)
+
+FAMILY = specs.family("opaque_knapsack")
+SETTINGS = Settings(max_turns=12)
+
+
+@pytest.fixture(scope="module")
+def episodes() -> list[Episode]:
+    """Of experts that stand for models trained under their contracts."""
+    found: list[Episode] = []
+    with ZygoteRuntime() as runtime:
+        for trained, run in CELLS:
+            spec = specs.model_spec(f"{trained}=expert:{trained},recovery=retry")
+            agent = specs.load_model(spec, SETTINGS, FAMILY.name)
+            cases = (
+                Case(
+                    FAMILY, FAMILY.task(seed, "micro"), specs.CONTRACTS[run],
+                    agent.card, agent.model, SETTINGS,
+                )
+                for seed in range(12)
+            )  # fmt: skip
+            found += run_cases(cases, runtime)
+    return found
+
+
+@pytest.fixture(scope="module")
+def played(episodes: list[Episode]) -> Played:
+    return Played(episodes)
+
+
+def test_a_row_a_cell_with_the_mean_and_each_seeds_value(played: Played) -> None:
+    head, rule, *rows = arm_table([played, played])
+    assert head.count("|") == rule.count("|")
+    assert [row.split(" | ")[0] for row in rows] == [f"| {a} → {b}" for a, b in CELLS]
+    score = played.score("persistent", "persistent")
+    assert f"| {score:.3f} ({score:.3f}, {score:.3f}) |" in rows[0]
+    (single,) = [row for row in arm_table([played]) if row.startswith("| persistent → persistent")]
+    assert f"| {score:.3f} |" in single
+
+
+def test_the_experts_show_the_errors_and_lose_quality(played: Played) -> None:
+    """They retry and never rebuild, so that the quality does not hold."""
+    lines = findings([played])
+    assert lines[0].startswith("- **shown** in 1 of 1: A persistent-trained model in a stateless")
+    assert lines[0].endswith("Found: 100%.")
+    assert lines[1].startswith("- **shown** in 1 of 1: In the other three cells")
+    assert lines[-1].startswith("- **not shown** in 0 of 1: The persistent-trained model's quality")
+
+
+def test_seeds_that_disagree_leave_a_finding_undecided(
+    played: Played, episodes: list[Episode]
+) -> None:
+    home = [one for one in episodes if (one.model.label, one.contract) == CELLS[0]]
+    rest = [one for one in episodes if (one.model.label, one.contract) != CELLS[1]]
+    unharmed = Played([*rest, *(replace(one, contract="stateless") for one in home)])
+    lines = findings([played, unharmed])
+    assert lines[0].startswith("- **undecided** in 1 of 2")
+    assert lines[0].endswith("Found: 100%, 0%.")
+
+
+def test_ratios_are_of_means_and_gaps_of_scores(played: Played) -> None:
+    tokens = {cell: played.cells[cell].completion_tokens or 0 for cell in CELLS}
+    lines = contrasts([played])
+    assert lines[2].endswith(f"| {tokens[CELLS[2]] / tokens[CELLS[0]]:.2f} |")
+    gap = played.score(*CELLS[0]) - played.score(*CELLS[1])
+    assert f"| G_P = score P→P - P→S | {gap:+.3f} |" in lines
+
+
+def test_identical_means_word_by_word(played: Played, episodes: list[Episode]) -> None:
+    assert played.identical == (12, 12)
+    last = [one for one in episodes if (one.model.label, one.contract) == CELLS[3]][-1]
+    assert last.trajectory is not None
+    turns = last.trajectory.turns
+    changed = (*turns[:-1], replace(turns[-1], reply=turns[-1].reply + " "))
+    other = replace(last, trajectory=replace(last.trajectory, turns=changed))
+    kept = [one for one in episodes if one is not last]
+    assert Played([*kept, other]).identical == (11, 12)
+
+
+def test_the_page_says_what_was_not_measured(episodes: list[Episode], tmp_path: Path) -> None:
+    base = tmp_path / "base-7"
+    base.mkdir()
+    lines = [{"level": 5, "accuracy": 0.5, "cpu_s": 61.0}, {"level": 5, "accuracy": 1, "cpu_s": 66}]
+    (base / "log.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    assert curriculum_line(base).startswith("level 6 of 6, accuracy 0.75 over the last 2 logged")
+    sets = {"none-7": episodes, "experts": episodes, "base-7": episodes[:12]}
+    text = page(
+        "a command", "a machine", ("none", "errors"), (7, 8), sets, lambda seed: base, {"x": base}
+    )
+    none, errors = text.split("## Arm `errors`")
+    assert "12 tasks a cell. Training seeds 7:" in none
+    assert "\nNot measured.\n" in errors
+    assert "- x: level 6 of 6" in errors
+    assert "$ a command" in none
+
+
+def test_other_cells_are_shown_with_intervals(played: Played) -> None:
+    lines = plain_table(played)
+    assert len(lines) == 2 + len(CELLS)
+    assert lines[2].startswith("| persistent → persistent | 100% |")
+    assert "[" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--arms", "none,many"], "--arms many: known are none, errors, rebuild"),
+        (["--seeds", "1,x"], "--seeds 1,x: give whole numbers"),
+        (["--episodes", "0"], "give at least 1"),
+        (["--minutes", "-1"], "--minutes -1: give more than 0"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    arguments: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--out", str(tmp_path / "study"), *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
