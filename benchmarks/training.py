@@ -40,7 +40,7 @@ def examples_of(rows: int, length: int, vocabulary: int) -> list[Encoded]:
 
 def tiny(tokenizer: PreTrainedTokenizerFast, examples: list[Encoded], rows: int) -> float:
     """Returns the CPU seconds of one pass of the tiny loop."""
-    model = make_model(tokenizer, SEED, 0.02)
+    model = make_model(tokenizer, SEED)
     lengths = [len(example.input_ids) for example in examples]
     source = batches(examples, lengths, rows, int(tokenizer.pad_token_id), Random("order"))
     return timed(lambda: train(model, source, len(examples) // rows, Recipe(), lambda step: None))
@@ -48,7 +48,7 @@ def tiny(tokenizer: PreTrainedTokenizerFast, examples: list[Encoded], rows: int)
 
 def bare(tokenizer: PreTrainedTokenizerFast, examples: list[Encoded], rows: int) -> float:
     """Returns the CPU seconds of forward and backward passes over the same rows."""
-    model = make_model(tokenizer, SEED, 0.02)
+    model = make_model(tokenizer, SEED)
     padding = int(tokenizer.pad_token_id)
     starts = range(0, len(examples), rows)
     fed = [batch_of(examples[start : start + rows], padding) for start in starts]
@@ -63,7 +63,7 @@ def bare(tokenizer: PreTrainedTokenizerFast, examples: list[Encoded], rows: int)
 
 def trl(tokenizer: PreTrainedTokenizerFast, examples: list[Encoded], rows: int) -> float:
     """Returns the CPU seconds of one epoch of SFTTrainer, its set-up left out."""
-    model: Qwen3ForCausalLM = make_model(tokenizer, SEED, 0.02)
+    model: Qwen3ForCausalLM = make_model(tokenizer, SEED)
     columns = {
         "input_ids": [list(example.input_ids) for example in examples],
         "labels": [list(example.labels) for example in examples],

@@ -145,7 +145,7 @@ def test_a_pass_holds_each_example_once_in_the_same_batches_for_both() -> None:
 
 
 def test_padding_changes_nothing(tokenizer: PreTrainedTokenizerFast) -> None:
-    model = make_model(tokenizer, seed=1, offset=0.02)
+    model = make_model(tokenizer, seed=1)
     heads = torch.nn.ModuleList()
     short, long = EXAMPLES[0], EXAMPLES[-1]
     alone = [losses(model, heads, batch_of([one], 0)) for one in (short, long)]
@@ -157,7 +157,7 @@ def test_padding_changes_nothing(tokenizer: PreTrainedTokenizerFast) -> None:
 
 
 def trained(tokenizer: PreTrainedTokenizerFast, seed: int, recipe: Recipe) -> list[Step]:
-    model = make_model(tokenizer, seed, 0.02)
+    model = make_model(tokenizer, seed)
     steps: list[Step] = []
     source = batches(EXAMPLES, [len(one.labels) for one in EXAMPLES], 3, 0, Random("s"))
     train(model, source, 30, recipe, steps.append)
@@ -184,6 +184,7 @@ def test_the_offset_is_one_direction_of_all_embeddings(tokenizer: PreTrainedToke
     difference = shifted - plain
     torch.testing.assert_close(difference, difference[:1].expand_as(difference))
     assert 0.01 < float(difference[0].std()) < 0.04
+    assert 0.08 < float(plain.std()) < 0.1
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "half"])
@@ -197,7 +198,7 @@ def test_the_rate_warms_up_and_ends_low(schedule: str) -> None:
 
 
 def test_a_saved_model_is_the_model(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
-    model = make_model(tokenizer, 3, 0.02)
+    model = make_model(tokenizer, 3)
     save(model, tokenizer, tmp_path)
     again = Qwen3ForCausalLM.from_pretrained(tmp_path)
     ids = torch.tensor([[3, 4, 5]])

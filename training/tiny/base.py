@@ -9,11 +9,9 @@ from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from training.dataset import Encoded
 from training.tiny.documents import CHATS_FROM, LEVELS, chat_document, line_document
-from training.tiny.loop import Batch, Recipe, Step, batch_of, make_model, train
+from training.tiny.loop import OFFSET, SPREAD, Batch, Recipe, Step, batch_of, make_model, train
 
 RECIPE = Recipe(schedule="half", looking_back=0.5)
-OFFSET = 0.02
-"""Standard deviation of the shared offset; see `make_model`."""
 AT_TOP = 0.6
 """Share of the batches of lines that are of the present level; the others of any level up to it."""
 PASSED = 0.9
@@ -90,10 +88,11 @@ def make_base(
     *,
     recipe: Recipe = RECIPE,
     offset: float = OFFSET,
+    spread: float = SPREAD,
 ) -> Qwen3ForCausalLM:
     """Returns the base model of a seed; `on_step` is told each step and the curriculum's level."""
     curriculum = Curriculum(tokenizer, Random(f"base/{seed}"))
-    model = make_model(tokenizer, seed, offset)
+    model = make_model(tokenizer, seed, offset, spread)
 
     def after(step: Step) -> None:
         curriculum.learn(step.accuracy)

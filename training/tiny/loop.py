@@ -16,6 +16,11 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 from training.dataset import IGNORED, Encoded
 
 CONTEXT = 8192
+OFFSET = SPREAD = 0.088
+"""Standard deviations of the embeddings: of what they share, and of what each has of its own; see
+`make_model`. One over the square root of the width, so that an embedding has length one. With
+transformers' usual 0.02, copying came later and stayed inexact: tokens that are told apart by
+nothing but their own embedding were taken for one another."""
 LOOKS_BACK = (1, 2, 3)
 """How far back the auxiliary loss of the base stage asks for tokens."""
 ASKED = 4
@@ -61,13 +66,15 @@ class Step:
     """All that were fed, padding included."""
 
 
-def make_model(tokenizer: PreTrainedTokenizerFast, seed: int, offset: float) -> Qwen3ForCausalLM:
-    """Returns a random model of 3 layers and about 0.85M parameters, float32.
+def make_model(
+    tokenizer: PreTrainedTokenizerFast, seed: int, offset: float = OFFSET, spread: float = SPREAD
+) -> Qwen3ForCausalLM:
+    """Returns a random model of 3 layers and about 0.9M parameters, float32.
 
     Args:
         offset: standard deviation, a dimension, of one random vector that is added to every
-            embedding: without a direction that all tokens share, bias-free normalised queries and
-            keys did not learn to look back.
+            embedding: a direction that all tokens share, for queries and keys without biases.
+        spread: standard deviation, a dimension, of what an embedding has of its own.
     """
     torch.manual_seed(seed)
     config = Qwen3Config(
@@ -88,7 +95,9 @@ def make_model(tokenizer: PreTrainedTokenizerFast, seed: int, offset: float) -> 
     )
     model = Qwen3ForCausalLM(config)
     with torch.no_grad():
-        model.model.embed_tokens.weight += offset * torch.randn(config.hidden_size)
+        embeddings = model.model.embed_tokens.weight
+        embeddings *= spread / config.initializer_range
+        embeddings += offset * torch.randn(config.hidden_size)
     return model
 
 

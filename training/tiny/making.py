@@ -20,15 +20,15 @@ from okrt.families.opaque_knapsack import style
 from training import collect
 from training.dataset import Pairs, read_pairs
 from training.tiny import documents
-from training.tiny.base import OFFSET, RECIPE, make_base
-from training.tiny.loop import Step, keep_memory
+from training.tiny.base import RECIPE, make_base
+from training.tiny.loop import OFFSET, SPREAD, Step, keep_memory
 from training.tiny.play import SETTINGS, TIER
 from training.tiny.tune import Log, publish, save
 from training.tiny.vocabulary import make_tokenizer
 
-NOMINAL_MINUTES = 50.0
+NOMINAL_MINUTES = 25.0
 """CPU minutes that the steps below took, all in all, on the machine they were chosen on."""
-BASE_STEPS, TUNE_STEPS, PAIRS = 1200, 500, 1500
+BASE_STEPS, TUNE_STEPS, PAIRS = 1200, 400, 1500
 Job = TypeVar("Job")
 
 
@@ -41,7 +41,7 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A base to be made. The last two are departures from plain training, here to be left out."""
+    """A base to be made. The last three are departures from plain training, to be left out."""
 
     traces: Path
     """Of which the vocabulary is made; no trace is trained on."""
@@ -51,6 +51,7 @@ class Base:
     command: str = ""
     looking_back: float = RECIPE.looking_back
     offset: float = OFFSET
+    spread: float = SPREAD
 
 
 def sizes(minutes: float) -> Sizes:
@@ -95,7 +96,10 @@ def make_checkpoint_of_base(job: Base) -> None:
             say(f"{job.out.name}: step {step.number} of {job.steps}, level {level}")
 
     recipe = replace(RECIPE, looking_back=job.looking_back)
-    model = make_base(tokenizer, job.seed, job.steps, after, recipe=recipe, offset=job.offset)
+    model = make_base(
+        tokenizer, job.seed, job.steps, after,
+        recipe=recipe, offset=job.offset, spread=job.spread,
+    )  # fmt: skip
     save(model, tokenizer, work / "model")
     note = {
         "trained_under": "unknown",
@@ -103,6 +107,7 @@ def make_checkpoint_of_base(job: Base) -> None:
         "steps": job.steps,
         "looking_back": job.looking_back,
         "offset": job.offset,
+        "spread": job.spread,
         "command": job.command,
         "versions": {name: metadata.version(name) for name in ("okrt", "torch", "transformers")},
     }
