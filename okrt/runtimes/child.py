@@ -13,9 +13,10 @@ import signal
 import socket
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from okrt.runtimes.isolation import Isolation
+if TYPE_CHECKING:  # it is Linux's alone, and some of this file is not
+    from okrt.runtimes.isolation import Isolation
 
 WIRE, OUTPUT = 3, 4
 """The descriptors of a child beside 0, 1 and 2; OUTPUT is what 1 and 2 are restored from."""
@@ -53,7 +54,8 @@ def live(
             os._exit(1)  # the zygote ended before its death was to be ours
         isolation.enclose(scratch)
         os.closerange(OUTPUT + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-        _limit(request["memory_mib"])
+        for kind, value in limits(request["memory_mib"]).items():
+            limit(kind, value)
         handle = os.pidfd_open(os.getpid())
         isolation.close()
         _announce(handle, worker.pack)
@@ -82,16 +84,25 @@ def _move_descriptors(wire: int, output: int) -> None:
     os.dup2(output, 2)
 
 
-def _limit(memory_mib: int) -> None:
-    for kind, value in (
-        (resource.RLIMIT_AS, memory_mib << 20),
-        (resource.RLIMIT_FSIZE, FILE_MIB << 20),
-        (resource.RLIMIT_NOFILE, DESCRIPTORS),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        _, hard = resource.getrlimit(kind)
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (value, value))
+def limits(memory_mib: int) -> dict[int, int]:
+    """Returns what a process may use, by kind of limit."""
+    return {
+        resource.RLIMIT_AS: memory_mib << 20,
+        resource.RLIMIT_FSIZE: FILE_MIB << 20,
+        resource.RLIMIT_NOFILE: DESCRIPTORS,
+        resource.RLIMIT_CORE: 0,
+    }
+
+
+def limit(kind: int, value: int) -> None:
+    """This process may use so much and no more, for good.
+
+    Raises:
+        OSError, ValueError: the system does not have it so.
+    """
+    _, hard = resource.getrlimit(kind)
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(kind, (value, value))
 
 
 def _announce(handle: int, pack: Pack) -> None:

@@ -1,4 +1,4 @@
-"""The runtime as the rest of okrt sees it: sessions over one zygote per host process."""
+"""The runtime as the rest of okrt sees it: sessions over one zygote per host process, if any."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from types import TracebackType
 from typing import Any, Literal
 
 from okrt.errors import RuntimeFailure
-from okrt.runtimes.isolation import UNSAFE
 from okrt.runtimes.packages import roots
+from okrt.runtimes.plain import PlainProcesses
 from okrt.runtimes.process import Ground, ZygoteProcess
 from okrt.runtimes.remedies import elsewhere, refusal, unreadable
-from okrt.runtimes.session import ZygoteSession
+from okrt.runtimes.session import Processes, ZygoteSession
+from okrt.runtimes.tiers import NONE, UNSAFE
 from okrt.runtimes.tools import Toolbox
 from okrt.types import Contract, Limits
 
-Tier = Literal["T0", "T1"]
+Tier = Literal["T0", "T1", "none"]
 TIERS: tuple[Tier, ...] = ("T1", "T0")
-"""The best first."""
+"""The best first; `none` only for who asks for it."""
 
 
 class ZygoteRuntime:
@@ -31,25 +32,28 @@ class ZygoteRuntime:
 
     Args:
         unsafe: run blocks with the host's own rights: its files and the network are open to them.
+            Off Linux this is the tier `none`, and there is no other.
         packages: import names of the host's environment that blocks may import; no others.
-        tier: the tier to use; None: the best that this machine offers.
+        tier: the tier to use; None: the best that this machine offers. `none` is a plain process
+            for each session or stateless block, see `okrt.runtimes.plain`: no isolation.
     """
 
     def __init__(
         self, unsafe: bool = False, packages: Sequence[str] = (), tier: Tier | None = None
     ) -> None:
         best: Sequence[str] = TIERS if tier is None else (tier,)
-        self._tiers = (UNSAFE,) if unsafe else best
+        open_tier = UNSAFE if sys.platform == "linux" and tier != NONE else NONE
+        self._tiers = (open_tier,) if unsafe else best
         self._packages = roots(packages)
         self._ground: Ground | None = None
         self._lock = threading.Lock()
-        self._zygote: ZygoteProcess | None = None
+        self._processes: Processes | None = None
         self._sessions: weakref.WeakSet[ZygoteSession] = weakref.WeakSet()
         _RUNTIMES.add(self)
 
     @property
     def isolation(self) -> str:
-        """`T1`, `T0` or `unsafe`, see `okrt.runtimes.isolation`. Starts the zygote if need be.
+        """`T1`, `T0`, `unsafe` or `none`, see docs/sandbox.md. Starts the zygote if need be.
 
         Raises:
             okrt.errors.RuntimeFailure: no sandbox can be started.
@@ -58,7 +62,7 @@ class ZygoteRuntime:
 
     @property
     def landlock_abi(self) -> int | None:
-        """The version of Landlock in use; None: unsafe. Starts the zygote if need be.
+        """The version of Landlock in use; None: it has no part. Starts the zygote if need be.
 
         Raises:
             okrt.errors.RuntimeFailure: no sandbox can be started.
@@ -67,7 +71,7 @@ class ZygoteRuntime:
 
     def _known(self) -> Ground:
         with self._lock:
-            return self._ground or self._living_zygote().ground
+            return self._ground or self._living().ground
 
     def open(
         self,
@@ -84,45 +88,51 @@ class ZygoteRuntime:
         """
         toolbox = Toolbox(tools)
         with self._lock:
-            session = ZygoteSession(self._living_zygote(), contract, toolbox, limits, seed)
+            session = ZygoteSession(self._living(), contract, toolbox, limits, seed)
             self._sessions.add(session)
         return session
 
-    def _living_zygote(self) -> ZygoteProcess:
-        if self._zygote is None or not self._zygote.alive:
-            if self._zygote is not None:
-                self._zygote.stop()
-            self._zygote = None
-            if sys.platform != "linux":
-                raise RuntimeFailure(elsewhere())
-            zygote = ZygoteProcess(self._tiers, self._packages)
-            if zygote.ground.tier is None:
-                raise RuntimeFailure(refusal(zygote.ground.problems))
-            if zygote.ground.tier == "T0" and os.geteuid() == 0:
-                problem = unreadable(self._packages)
-                if problem:
-                    zygote.stop()
-                    raise RuntimeFailure(problem)
-            self._zygote, self._ground = zygote, zygote.ground
-        return self._zygote
+    def _living(self) -> Processes:
+        if self._processes is None or not self._processes.alive:
+            if self._processes is not None:
+                self._processes.stop()
+            self._processes = None
+            self._processes = self._started()
+            self._ground = self._processes.ground
+        return self._processes
+
+    def _started(self) -> Processes:
+        if NONE in self._tiers:
+            return PlainProcesses(self._packages)
+        if sys.platform != "linux":
+            raise RuntimeFailure(elsewhere())
+        zygote = ZygoteProcess(self._tiers, self._packages)
+        if zygote.ground.tier is None:
+            raise RuntimeFailure(refusal(zygote.ground.problems))
+        if zygote.ground.tier == "T0" and os.geteuid() == 0:
+            problem = unreadable(self._packages)
+            if problem:
+                zygote.stop()
+                raise RuntimeFailure(problem)
+        return zygote
 
     def close(self) -> None:
         """Every session and process is gone, when this returns. A later `open` starts afresh."""
         with self._lock:
             for session in list(self._sessions):
                 session.close()
-            if self._zygote is not None:
-                self._zygote.stop()
-            self._zygote = None
+            if self._processes is not None:
+                self._processes.stop()
+            self._processes = None
 
     def _abandon(self) -> None:
         """After a fork of the host, in the new process: nothing here is shared with the parent."""
         self._lock = threading.Lock()
         for session in list(self._sessions):
             session.abandon()
-        if self._zygote is not None:
-            self._zygote.abandon()
-        self._zygote = None
+        if self._processes is not None:
+            self._processes.abandon()
+        self._processes = None
 
     def __enter__(self) -> ZygoteRuntime:
         return self

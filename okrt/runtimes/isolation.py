@@ -22,8 +22,7 @@ from pathlib import Path
 
 from okrt.runtimes import landlock, namespaces, seccomp
 from okrt.runtimes.landlock import Rule
-
-T0, T1, UNSAFE = "T0", "T1", "unsafe"
+from okrt.runtimes.tiers import T1, UNSAFE
 
 SCRATCH_MIB = 64
 """What the files of a process may take in total."""

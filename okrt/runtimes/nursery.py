@@ -17,7 +17,8 @@ from types import ModuleType
 from typing import Any
 
 from okrt.runtimes import child, namespaces, scratch
-from okrt.runtimes.isolation import SCRATCH_FILES, SCRATCH_MIB, T0, UNSAFE, Isolation
+from okrt.runtimes.isolation import SCRATCH_FILES, SCRATCH_MIB, Isolation
+from okrt.runtimes.tiers import T0, UNSAFE
 
 SWEEP_S = 2.0
 """How long the zygote, when it ends, waits for what it has killed."""

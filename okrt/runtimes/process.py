@@ -25,6 +25,8 @@ from okrt.runtimes.wire import Wire
 
 PYTHON = sys.executable
 """The interpreter that blocks run in."""
+FLAGS = ("-s", "-S", "-P")
+"""-S leaves out site-packages; -I would ignore PYTHONHASHSEED."""
 
 SCRIPT = Path(__file__).with_name("zygote.py")
 START_S = 60.0
@@ -71,17 +73,15 @@ class ZygoteProcess:
         except OSError as error:
             raise RuntimeFailure(f"cannot prepare the sandbox: {error}") from error
         self._control.settimeout(ANSWER_S)
-        # -S leaves out site-packages; -I would ignore PYTHONHASHSEED.
-        flags = ["-s", "-S", "-P"]
         arguments = [str(theirs.fileno()), str(self._owner), str(self._root)]
         arguments.append(json.dumps({"tiers": tiers, "packages": packages}))
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
-                [PYTHON, *flags, str(SCRIPT), *arguments],
+                [PYTHON, *FLAGS, str(SCRIPT), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                env=_environment(),
+                env=environment(),
                 cwd="/",
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
@@ -231,7 +231,7 @@ class ZygoteProcess:
         return ": ".join([f"the sandbox's zygote has ended (status {status})", *last])
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Nothing of the host's but what its interpreter may need to start."""
     kept = {
         name: os.environ[name] for name in ("LD_LIBRARY_PATH", "PYTHONHOME") if name in os.environ

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from okrt.runtimes.isolation import T0, T1
+from okrt.runtimes.tiers import T0, T1
 
 CONTAINER = 'docker run --rm -it -v "$PWD:/work" -w /work python:3.12 bash'
 """Gives T0: the default profile of Docker and of Podman lets Landlock and seccomp through."""
@@ -28,7 +28,10 @@ def refusal(problems: Mapping[str, str]) -> str:
 
 def elsewhere() -> str:
     """Returns one line for a machine that is no Linux."""
-    return f"the sandbox needs Linux, this is {sys.platform}: run in a container ({CONTAINER})"
+    return (
+        f"the sandbox needs Linux, this is {sys.platform}: run in a container ({CONTAINER}); "
+        f"{UNSAFE_WAY}"
+    )
 
 
 def remedy(tier: str, problem: str) -> str:

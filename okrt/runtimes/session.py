@@ -9,10 +9,10 @@ import signal
 import time
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from okrt.errors import RuntimeFailure
-from okrt.runtimes.process import START_S, Child, ZygoteProcess
+from okrt.runtimes.process import START_S, Child, Ground
 from okrt.runtimes.tools import BlockCalls, Toolbox
 from okrt.runtimes.wire import Call, Done, Output, WireError
 from okrt.types import Contract, Execution, ExecutionStatus, Limits
@@ -28,6 +28,46 @@ class Loss:
     error: str
 
 
+class Processes(Protocol):
+    """Where a session has its processes from: a zygote, or the host itself."""
+
+    @property
+    def ground(self) -> Ground: ...
+
+    @property
+    def alive(self) -> bool: ...
+
+    def fork(self, memory_mib: int, cpu_s: int, after: Child | None = None) -> Child:
+        """Asks for a process and returns at once; `Wire.wait_ready` waits for it. The one that it
+        comes `after` is then ended.
+
+        Raises:
+            RuntimeFailure: there can be none.
+        """
+        ...
+
+    def end(self, child: Child) -> None:
+        """The child is killed and its directory removed, soon; its wire is closed, now."""
+        ...
+
+    def ending(self, child: Child) -> tuple[int, str]:
+        """Returns how a child ended (minus the signal that killed it), ending it if need be, and
+        why, if it was killed for what it did.
+
+        Raises:
+            RuntimeFailure: it ended because what it has to have around it is gone.
+        """
+        ...
+
+    def stop(self) -> None:
+        """All of them are gone, and their directories. Idempotent."""
+        ...
+
+    def abandon(self) -> None:
+        """After a fork of the host: this process lets go of what belongs to its parent."""
+        ...
+
+
 class ZygoteSession:
     """Satisfies `okrt.types.Session`. One thread at a time may use it.
 
@@ -37,13 +77,13 @@ class ZygoteSession:
 
     def __init__(
         self,
-        zygote: ZygoteProcess,
+        processes: Processes,
         contract: Contract,
         toolbox: Toolbox,
         limits: Limits,
         seed: str,
     ) -> None:
-        self._zygote = zygote
+        self._processes = processes
         self._contract = contract
         self._toolbox = toolbox
         self._limits = limits
@@ -99,7 +139,7 @@ class ZygoteSession:
     def _fork(self, after: Child | None = None) -> Child:
         # CPU time of all cores, since a block may compute in threads: a backstop, not the deadline.
         cpu_s = math.ceil(self._limits.block_s) * (os.cpu_count() or 1) + 5
-        return self._zygote.fork(self._limits.memory_mib, cpu_s, after)
+        return self._processes.fork(self._limits.memory_mib, cpu_s, after)
 
     def _replace_child(self, lost: bool) -> None:
         used, self._child, self._alive = self._child, None, ()
@@ -109,11 +149,11 @@ class ZygoteSession:
             self._child = self._fork(used)
         except RuntimeFailure:  # the next block, if any, tries again and raises
             if used is not None:
-                self._zygote.end(used)
+                self._processes.end(used)
 
     def _drop_child(self) -> None:
         if self._child is not None:
-            self._zygote.end(self._child)
+            self._processes.end(self._child)
         self._child = None
         self._alive = ()
 
@@ -125,7 +165,7 @@ class ZygoteSession:
                 self._child.wire.wait_ready(START_S)
             except RuntimeFailure:
                 if self._child.wire.ended:
-                    self._zygote.ending(self._child)  # says so if it was the zygote that died
+                    self._processes.ending(self._child)  # says so if it was the zygote that died
                 raise
         return self._child
 
@@ -137,8 +177,9 @@ class ZygoteSession:
         calls = BlockCalls(self._toolbox, self._limits.tool_cap)
         late = child.wire.settle()
         end = self._step(child, output, calls, code)
-        output.feed(child.wire.drain())
         done = end if isinstance(end, Done) else None
+        if done is None or child.wire.wrote:
+            output.feed(child.wire.drain())
         stdout = output.text()
         return Execution(
             status=_status(end, calls.refused),
@@ -197,7 +238,7 @@ class ZygoteSession:
 
     def _death(self, child: Child) -> str:
         by_itself = child.wire.ends_by_itself()
-        code, reason = self._zygote.ending(child)
+        code, reason = self._processes.ending(child)
         if reason:
             return f"The process was killed: {reason}."
         if not by_itself:

@@ -7,18 +7,18 @@ unpickled or evaluated; output is drained but never kept beyond its cap; no read
 from __future__ import annotations
 
 import codecs
+import contextlib
 import io
 import os
 import select
-import signal
 import socket
-import struct
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from okrt.errors import RuntimeFailure
+from okrt.runtimes import pidfd
 from okrt.runtimes.frames import MAX_FRAME, pack
 
 CHUNK = 1 << 16
@@ -60,8 +60,6 @@ class Done(msgspec.Struct, frozen=True, tag="done", tag_field="type"):
 
 Message = Ready | Failed | Call | Done
 _UTF8 = codecs.getincrementaldecoder("utf-8")
-_RIGHT = struct.Struct("=i")
-"""A descriptor as ancillary data."""
 _DECODER: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 
 
@@ -109,28 +107,46 @@ class Output:
         )
 
 
-class Wire:
-    """A socket for frames, a pipe for output, a pidfd for the death of the process."""
+class Handle(Protocol):
+    """The means to watch one process, and to kill it."""
 
-    def __init__(self, rpc: socket.socket, output: int) -> None:
+    def fileno(self) -> int:
+        """A descriptor that can be read once the process has ended."""
+        ...
+
+    def kill(self) -> None:
+        """The process, if it is still there, gets SIGKILL."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Wire:
+    """A socket for frames, a pipe for output, a handle for the death of the process.
+
+    Args:
+        handle: None: it comes with the first frame, as a pidfd.
+    """
+
+    def __init__(self, rpc: socket.socket, output: int, handle: Handle | None = None) -> None:
         self._rpc = rpc
         # As files, so that a session that is forgotten rather than closed leaves none open.
         self._output = io.FileIO(output)
-        self._pidfd: io.FileIO | None = None
+        self._handle = handle
         self._incoming = bytearray()
         self._outgoing = bytearray()
         self._output_open = True
         self._poll = select.poll()
         self._poll.register(rpc, select.POLLIN)
         self._poll.register(output, select.POLLIN)
+        self.ready = False
+        """The process has been set up."""
         self.ended = False
         """No more frames will come: the process has ended or closed its wire."""
+        self.wrote = False
+        """There was output when `pump` looked last, which was later than it looked for frames."""
         rpc.setblocking(False)
         os.set_blocking(output, False)
-
-    @property
-    def ready(self) -> bool:
-        return self._pidfd is not None
 
     def fileno(self) -> int:
         """The descriptor of the socket."""
@@ -146,8 +162,10 @@ class Wire:
         poll.register(self._rpc, select.POLLIN)
         if not poll.poll(timeout_s * 1000):
             raise RuntimeFailure(f"no sandbox process within {timeout_s:g} s")
-        room = socket.CMSG_LEN(_RIGHT.size)
-        payload, rights, _, _ = self._rpc.recvmsg(CHUNK, room, socket.MSG_CMSG_CLOEXEC)
+        if self._handle is None:
+            payload, self._handle = pidfd.receive(self._rpc, CHUNK)
+        else:
+            payload = self._rpc.recv(CHUNK)
         self._incoming += payload
         if not payload:
             self.ended = True
@@ -156,16 +174,21 @@ class Wire:
         if not isinstance(message, Ready):
             reason = message.message if isinstance(message, Failed) else "it answered out of turn"
             raise RuntimeFailure(f"the sandbox process could not be set up: {reason}")
-        if not rights:
+        if self._handle is None:
             raise RuntimeFailure("no descriptor is free for a sandbox process")
-        _, _, right = rights[0]
-        self._pidfd = io.FileIO(*_RIGHT.unpack(right))
-        self._poll.register(self._pidfd, select.POLLIN)
+        self._poll.register(self._handle, select.POLLIN)
+        self.ready = True
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Queues a frame; `pump` carries it out."""
-        self._outgoing += pack(message)
-        self._write()
+        """Sends a frame as far as it goes; `pump` carries out the rest."""
+        frame = pack(message)
+        sent = 0
+        if not self._outgoing:
+            with contextlib.suppress(OSError):  # nobody listens: that shows when reading
+                sent = self._rpc.send(frame)
+        if sent < len(frame):
+            self._outgoing += frame[sent:]
+            self._write()
 
     def receive(self) -> Message | None:
         """Returns the next frame that has arrived in full, or None.
@@ -192,7 +215,8 @@ class Wire:
     def pump(self, output: Output, timeout_s: float) -> None:
         """Waits for news, at most so long, and carries bytes both ways once."""
         events = dict(self._poll.poll(max(0.0, timeout_s) * 1000))
-        if self._output.fileno() in events:
+        self.wrote = self._output.fileno() in events
+        if self.wrote:
             output.feed(self.drain())
         rpc = events.get(self._rpc.fileno(), 0)
         if rpc & select.POLLOUT:
@@ -230,29 +254,26 @@ class Wire:
 
     def kill(self) -> None:
         """The process, if it is still there, gets SIGKILL."""
-        if self._pidfd is not None:
-            try:
-                signal.pidfd_send_signal(self._pidfd.fileno(), signal.SIGKILL)
-            except ProcessLookupError:
-                return
+        if self._handle is not None:
+            self._handle.kill()
 
     def ends_by_itself(self) -> bool:
         """Whether the process ends soon, unasked."""
-        if self._pidfd is None:
+        if self._handle is None:
             return True
         poll = select.poll()
-        poll.register(self._pidfd, select.POLLIN)
+        poll.register(self._handle, select.POLLIN)
         return bool(poll.poll(LINGER_S * 1000))
 
     def close(self) -> None:
         """Descriptors are closed; the process is left alone."""
         self._rpc.close()
         self._output.close()
-        if self._pidfd is not None:
-            self._pidfd.close()
+        if self._handle is not None:
+            self._handle.close()
 
     def _dead(self, events: dict[int, int]) -> bool:
-        return self._pidfd is not None and self._pidfd.fileno() in events
+        return self._handle is not None and self._handle.fileno() in events
 
     def _read(self) -> None:
         try:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import builtins
 import linecache
 import random
+import select
 import socket
 import sys
 import threading
@@ -50,6 +51,10 @@ RAISED: Mapping[str, type[Exception]] = {
 ROOM = 1000
 """Levels of recursion that the library may need to describe an error."""
 
+QUIET_MS = 1
+"""How long the host is silent before a process sets out for the next block: until then it may need
+the processor, to take in the end of the last one."""
+
 REHEARSAL: Mapping[str, Any] = {"step": None, "turn": -1, "code": "", "seed": "", "tools": []}
 
 
@@ -67,6 +72,7 @@ def serve(wire: int, output: int, cpu_s: int) -> NoReturn:
         message = worker.receive()
         if message["type"] == "step":  # else: the answer to a call that its block abandoned
             worker.run(message)
+            worker.expect(message["turn"] + 1, message["seed"], message["tools"])
 
 
 def _attempt(action: Callable[[], object]) -> None:
@@ -135,6 +141,9 @@ class Worker:
     def __init__(self, wire: socket.socket, output: int, cpu_s: int) -> None:
         self._send: Callable[[bytes], object] = wire.sendall
         self._receive = wire.recv
+        news = select.poll()
+        news.register(wire, select.POLLIN)
+        self._news = news.poll
         self._arrived = b""
         self._cpu_s = cpu_s
         self._wire = wire
@@ -142,6 +151,8 @@ class Worker:
         self._lock = threading.Lock()
         self._home = getpid()
         self._step: str | None = None
+        self._set_for: tuple[Any, ...] | None = None
+        """The block for which all is in place: see `_set_out`."""
         self._call_id = 0
         self._provided = dict(PROVIDED)
         main = sys.modules["__main__"] = ModuleType("__main__")
@@ -167,11 +178,19 @@ class Worker:
             names = self._bound()
             self._send(pack({"type": "done", "step": step["step"], "bound": names, **report}))
 
+    def expect(self, turn: int, session_seed: str, tools: list[str]) -> None:
+        """Sets out for a block that has not come yet, while the model thinks."""
+        if not self._news(QUIET_MS):
+            with _Room():
+                self._set_out(turn, session_seed, tools)
+
     def execute(self, step: Mapping[str, Any]) -> dict[str, Any]:
         """Runs a block and returns what is to be told of its end."""
         filename, code = f"<block {step['turn'] + 1}>", step["code"]
+        lines = StringIO(f"{code}\n", newline=None).readlines()
         with _Room():
-            self._set_out(step, filename)
+            _attempt(lambda: linecache.cache.update({filename: (len(code), None, lines, filename)}))
+            self._set_out(step["turn"], step["seed"], step["tools"])
         self._step = step["step"]
         report: dict[str, Any] = {}
         failed: BaseException | None = None
@@ -191,14 +210,15 @@ class Worker:
             self._flush()
         return report
 
-    def _set_out(self, step: Mapping[str, Any], filename: str) -> None:
-        """What a block finds is in place."""
-        code, seed = step["code"], f"{step['seed']}/{step['turn']}"
+    def _set_out(self, turn: int, session_seed: str, tools: list[str]) -> None:
+        """What a block finds is in place, if it was not already."""
+        if self._set_for == (turn, session_seed, tools):
+            return
+        self._set_for = turn, session_seed, tools
+        seed = f"{session_seed}/{turn}"
         _attempt(self._renew_cpu)
-        lines = StringIO(f"{code}\n", newline=None).readlines()
-        _attempt(lambda: linecache.cache.update({filename: (len(code), None, lines, filename)}))
         self._restore_streams()
-        self._provide(step["tools"])
+        self._provide(tools)
         try:
             self._reseed(seed)
         except BaseException:  # it is written in Python
@@ -206,7 +226,8 @@ class Worker:
                 _attempt(lambda: self._reseed(seed))
 
     def _renew_cpu(self) -> None:
-        """CPU time for one more block: a backstop for when the host itself is held up."""
+        """CPU time for one more block, and for threads until then: a backstop for when the host
+        itself is held up."""
         _, hard = getrlimit(RLIMIT_CPU)
         soft = int(process_time()) + self._cpu_s
         soft = soft if hard == RLIM_INFINITY else min(soft, hard)

@@ -18,16 +18,13 @@ PDEATHSIG would not do for the latter: it fires when the *thread* that started t
 
 from __future__ import annotations
 
-import builtins
 import contextlib
 import gc
 import importlib
-import importlib.util
 import json
 import os
 import resource
 import signal
-import site
 import socket
 import sys
 from pathlib import Path
@@ -36,8 +33,9 @@ from typing import Any, NoReturn
 
 if __name__ == "__main__":  # for as long as it takes to import the files beside this one
     sys.path.insert(0, str(Path(__file__).parents[2]))
-from okrt.runtimes import isolation, namespaces, scratch
+from okrt.runtimes import interpreter, isolation, namespaces, scratch
 from okrt.runtimes.nursery import Nursery
+from okrt.runtimes.tiers import T1
 
 if __name__ == "__main__":
     del sys.path[0]
@@ -50,22 +48,6 @@ json linecache logging math numbers operator pathlib pickle pprint queue random 
 statistics string struct subprocess tempfile textwrap threading time traceback types typing
 unicodedata uuid warnings weakref zlib
 """
-
-
-def _worker() -> ModuleType:
-    """Returns the module `worker`, and with it what it imports of ours, on a copy of the builtins
-    that no block can patch."""
-    kept = dict(vars(builtins))
-    for name in ("frames", "describing", "worker"):
-        path = Path(__file__).with_name(f"{name}.py")
-        whole = f"okrt.runtimes.{name}"
-        spec = importlib.util.spec_from_file_location(whole, path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = sys.modules[whole] = ModuleType(whole)
-        module.__dict__["__builtins__"] = kept
-        exec(spec.loader.get_code(whole), module.__dict__)  # type: ignore[attr-defined]  # noqa: S102
-    return module
 
 
 def _told(error: OSError) -> str:
@@ -85,14 +67,10 @@ def main() -> None:
         return
     if os.getppid() != host:
         return  # the host ended before it could be watched
-    sys.argv = [""]
     os.chdir("/")
-    worker = _worker()
-    for name in [name for name in sys.modules if name.partition(".")[0] == "okrt"]:
-        del sys.modules[name]
+    worker = interpreter.prepare()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 4096), hard))
-    site.setquit()  # -S left out `exit` and `quit`, which models do call
     for name in PRELOADED.split():
         with contextlib.suppress(ImportError):  # an interpreter built without it
             importlib.import_module(name)
@@ -102,7 +80,7 @@ def main() -> None:
     for tier in options["tiers"]:
         told, tell = os.pipe()
         try:
-            pid = namespaces.fork(os.geteuid() != 0) if tier == isolation.T1 else os.fork()
+            pid = namespaces.fork(os.geteuid() != 0) if tier == T1 else os.fork()
             if pid == 0:
                 os.close(told)
                 _become(tier, control, watch, root, options, problems, tell, worker)

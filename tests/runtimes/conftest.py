@@ -10,13 +10,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import pytest
 
 from okrt.errors import RuntimeFailure
 from okrt.runtimes.contracts import PERSISTENT
-from okrt.runtimes.host import ZygoteRuntime
+from okrt.runtimes.host import Tier, ZygoteRuntime
 from okrt.types import Contract, Execution, Limits
 from tests.runtimes.interpreters import open_interpreter
 
@@ -41,7 +41,7 @@ class Play(Protocol):
 def of_tier(tier: str | None) -> ZygoteRuntime:
     if tier == "unsafe":
         return ZygoteRuntime(unsafe=True)
-    return ZygoteRuntime(tier="T1" if tier == "T1" else "T0" if tier == "T0" else None)
+    return ZygoteRuntime(tier=next((one for one in get_args(Tier) if one == tier), None))
 
 
 @pytest.fixture(scope="session")

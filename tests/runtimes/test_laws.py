@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -15,6 +16,8 @@ from okrt.runtimes.contracts import PERSISTENT, STATELESS
 from okrt.runtimes.host import ZygoteRuntime
 from okrt.runtimes.laws import CLOSED, laws
 from okrt.runtimes.laws.law import Law, hold
+from okrt.runtimes.laws.memory import KEEPS, SURVIVES
+from okrt.runtimes.laws.sessions import SESSIONS
 from okrt.types import Contract, Execution, Limits, Session
 
 Tools = Mapping[str, Callable[..., Any]]
@@ -278,6 +281,17 @@ def test_a_runtime_that_breaks_a_law_fails_by_its_name(runtime: ZygoteRuntime, l
 def test_a_runtime_that_is_not_closed_fails_by_what_is_open(law: Law) -> None:
     with ZygoteRuntime(unsafe=True) as unsafe, pytest.raises(AssertionError, match=f"^{law.name}"):
         hold(law, unsafe)
+
+
+def thinks(code: str) -> str:
+    """As a model would; a process sets out for its next block meanwhile."""
+    time.sleep(0.02)
+    return code
+
+
+@pytest.mark.parametrize("law", [*KEEPS, *SURVIVES, *SESSIONS], ids=lambda law: law.name)
+def test_laws_hold_however_long_the_model_thinks(runtime: ZygoteRuntime, law: Law) -> None:
+    hold(law, Fake(runtime, code=thinks))
 
 
 def test_names_of_laws_tell_them_apart() -> None:
