@@ -106,7 +106,7 @@ def fresh() -> Iterator[Step]:
 def jupyter() -> Iterator[Step]:
     """A kernel; tools are functions in it."""
     # Imported here as it need not be installed; so is smolagents below.
-    from jupyter_client.manager import start_new_kernel  # type: ignore[import-not-found]
+    from jupyter_client.manager import start_new_kernel
 
     manager, client = start_new_kernel(kernel_name="python3")
     try:
@@ -120,7 +120,7 @@ def jupyter() -> Iterator[Step]:
 @contextmanager
 def smolagents() -> Iterator[Step]:
     """An interpreter of syntax trees, in this process."""
-    from smolagents.local_python_executor import (  # type: ignore[import-not-found]
+    from smolagents.local_python_executor import (
         LocalPythonExecutor,
     )
 

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import msgspec
 
-from okrt import specs
+from okrt import fit, specs
 from okrt.analysis.rows import row
+from okrt.audit import command as audit
 from okrt.errors import OkrtError, SpecError, StoreError
+from okrt.probe import command as probe
 from okrt.report.directory import derive
 from okrt.report.tables import terminal
 from okrt.report.transcript import transcript
@@ -25,6 +27,8 @@ EXAMPLES = """examples:
   okrt report okrt-runs/20260101-120000-ab12cd
   okrt show okrt-runs/20260101-120000-ab12cd expert:persistent-stateless-easy-17
   okrt task opaque_knapsack/easy/eval/17
+  okrt audit traces.jsonl --fail-unless persistent
+  okrt probe python -- python -
   okrt init evals/
   okrt doctor
 """
@@ -79,6 +83,11 @@ def _parser() -> argparse.ArgumentParser:
     task = add("task", _task, "print a task", "okrt task opaque_knapsack/easy/eval/17")
     task.add_argument("id", metavar="ID", help="family/tier/split/seed")
     task.add_argument("--json", action="store_true", help="with the answers, as JSON")
+    audit.configure(add("audit", audit.run, audit.HELP, audit.EXAMPLE))
+    probe.configure(
+        add("probe", probe.run, "say what an interpreter keeps", "okrt probe python -- python -")
+    )
+    fit.configure(add("fit", fit.run, fit.HELP, fit.EXAMPLE))
     init = add("init", _init, "write an evaluation of your own to start from", "okrt init evals/")
     init.add_argument("folder", type=Path, metavar="DIR", help="where to write it")
     doctor = add(

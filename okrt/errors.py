@@ -7,7 +7,8 @@
     ├── InfrastructureError (RuntimeError) what okrt stands on failed; recorded, never scored
     │   ├── ModelFailure                   no answer can be had from a model
     │   ├── RuntimeFailure                 no sandbox can be had
-    │   └── FamilyError                    a task family broke its protocol
+    │   ├── FamilyError                    a task family broke its protocol
+    │   └── probe.target.ProbeError        a target cannot be probed
     └── ToolError                          raised by a tool to answer the block with an error
 
 What a model does is data (`okrt.types.Execution`, `okrt.types.Outcome`) and raises nothing.

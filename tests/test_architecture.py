@@ -28,9 +28,14 @@ ARROWS: dict[str, set[str]] = {
         "okrt.types", "okrt.errors", "okrt.families", "okrt.models", "okrt.runtimes", "okrt.run",
     },
     "okrt.testing": {"okrt.types", "okrt.errors", "okrt.runtimes", "okrt.run", "okrt.specs"},
+    "okrt.audit": {"okrt.types", "okrt.errors", "okrt.parse", "okrt.analysis"},
+    "okrt.probe": {
+        "okrt.types", "okrt.errors", "okrt.runtimes", "okrt.specs", "okrt.report",
+    },
+    "okrt.fit": {"okrt.errors", "okrt.audit", "okrt.probe", "okrt.report"},
     "okrt.cli": {
         "okrt.types", "okrt.errors", "okrt.store", "okrt.analysis", "okrt.report", "okrt.specs",
-        "okrt.runtimes",
+        "okrt.runtimes", "okrt.audit", "okrt.probe", "okrt.fit",
     },
     "pytest_okrt": {
         "okrt.types", "okrt.errors", "okrt.store", "okrt.analysis", "okrt.report", "okrt.specs",

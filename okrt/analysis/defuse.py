@@ -2,7 +2,8 @@
 
 Only the block's own scope is looked at: the bodies of functions, lambdas and classes are not, and
 `exec`, `globals()` and star imports hide what they bind. Names are taken in the order in which the
-code would reach them, every branch taken to be entered.
+code would reach them, every branch taken to be entered. `okrt.audit` builds on `Scope` and looks
+further, into bodies and at what shields a read.
 """
 
 from __future__ import annotations
@@ -36,17 +37,32 @@ class Block:
 @lru_cache(maxsize=64)  # one row asks several questions about the blocks of one episode
 def block(code: str) -> Block:
     """Returns the names of a block; no code is too broken for an answer."""
-    if len(code) > LONGEST_BLOCK:
-        return Block()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the agent's invalid escapes are not ours to report
-            tree = ast.parse(code)
-        scope = _Scope()
+        tree = parsed(code)
+        scope = Scope()
         scope.visit(tree)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except UNREADABLE:
         return Block()
     return Block(frozenset(scope.bound), frozenset(_rebound(tree)), frozenset(scope.guarded))
+
+
+UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
+"""What `parsed`, or a visit of its tree, raises for a block that cannot be read."""
+
+
+def parsed(code: str) -> ast.Module:
+    """Returns the syntax tree of a block; runs nothing.
+
+    Raises:
+        SyntaxError: the code is no Python of this version.
+        ValueError: it holds a null byte or a lone surrogate, or is longer than `LONGEST_BLOCK`.
+        RecursionError, MemoryError: its nesting is beyond the parser.
+    """
+    if len(code) > LONGEST_BLOCK:
+        raise ValueError(f"longer than {LONGEST_BLOCK:,} characters")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the agent's invalid escapes are not ours to report
+        return ast.parse(code)
 
 
 def _rebound(tree: ast.Module) -> Iterable[str]:
@@ -55,14 +71,15 @@ def _rebound(tree: ast.Module) -> Iterable[str]:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                 yield statement.name
             case ast.Import() | ast.ImportFrom():
-                yield from _imported(statement)
+                yield from imported(statement)
             case ast.Assign(targets=targets, value=value):
-                yield from _names(targets, ast.Store) - _names([value], ast.Load)
+                yield from names(targets, ast.Store) - names([value], ast.Load)
             case ast.AnnAssign(target=target, value=ast.expr() as value):
-                yield from _names([target], ast.Store) - _names([value], ast.Load)
+                yield from names([target], ast.Store) - names([value], ast.Load)
 
 
-def _names(nodes: Iterable[ast.expr], context: type[ast.expr_context]) -> set[str]:
+def names(nodes: Iterable[ast.AST], context: type[ast.expr_context]) -> set[str]:
+    """Returns the names that stand in a context, to load or to store, anywhere in the nodes."""
     return {
         node.id
         for root in nodes
@@ -71,12 +88,14 @@ def _names(nodes: Iterable[ast.expr], context: type[ast.expr_context]) -> set[st
     }
 
 
-def _imported(statement: ast.Import | ast.ImportFrom) -> Iterable[str]:
-    names = (alias.asname or alias.name.partition(".")[0] for alias in statement.names)
-    return (name for name in names if name != "*")
+def imported(statement: ast.Import | ast.ImportFrom) -> Iterable[str]:
+    """Returns the names that an import binds; those of a star import are unknown and left out."""
+    bound = (alias.asname or alias.name.partition(".")[0] for alias in statement.names)
+    return (name for name in bound if name != "*")
 
 
-def _names_name_error(handler: ast.ExceptHandler) -> bool:
+def names_name_error(handler: ast.ExceptHandler) -> bool:
+    """Whether a handler names NameError, alone or among others."""
     caught = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
     return any(isinstance(kind, ast.Name) and kind.id == "NameError" for kind in caught)
 
@@ -85,68 +104,74 @@ _LEAVES = (ast.Constant, ast.expr_context)
 """Most of the nodes of a block that states its data as literals; none names anything."""
 
 
-class _Scope(ast.NodeVisitor):
+class Scope(ast.NodeVisitor):
     """Follows one scope in the order of evaluation, where that differs from the order of fields."""
 
     def __init__(self) -> None:
         self.bound: set[str] = set()
         self.guarded: set[str] = set()
+        self.depth = 0
         self._read_unbound: set[str] = set()
-        self._depth = 0
 
     def visit(self, node: ast.AST) -> None:
         if isinstance(node, _LEAVES):
             return
-        self._depth += 1
-        if self._depth > DEEPEST_BLOCK:
+        self.depth += 1
+        if self.depth > DEEPEST_BLOCK:
             raise RecursionError("the block is nested too deep to be read")
         super().visit(node)
-        self._depth -= 1
+        self.depth -= 1
 
-    def _visit_all(self, *nodes: ast.AST | None) -> None:
+    def visit_all(self, *nodes: ast.AST | None) -> None:
         for node in nodes:
             if node is not None:
                 self.visit(node)
 
-    def _read(self, name: str) -> None:
+    def read(self, name: str, node: ast.AST) -> None:
+        """Takes note that `node` reads a name."""
         if name not in self.bound:
             self._read_unbound.add(name)
 
+    def bind(self, name: str) -> None:
+        """Takes note that a name is bound."""
+        self.bound.add(name)
+
     def visit_Name(self, node: ast.Name) -> None:
         if isinstance(node.ctx, ast.Store):
-            self.bound.add(node.id)
+            self.bind(node.id)
         else:
-            self._read(node.id)
+            self.read(node.id, node)
 
     def visit_Assign(self, node: ast.Assign) -> None:
-        self._visit_all(node.value, *node.targets)
+        self.visit_all(node.value, *node.targets)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
-        self._visit_all(node.annotation, node.value)
+        self.visit_all(node.annotation, node.value)
         if node.value is not None or not isinstance(node.target, ast.Name):
             self.visit(node.target)
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
         if isinstance(node.target, ast.Name):
-            self._read(node.target.id)
-        self._visit_all(node.value, node.target)
+            self.read(node.target.id, node)
+        self.visit_all(node.value, node.target)
 
     def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
-        self._visit_all(node.value, node.target)
+        self.visit_all(node.value, node.target)
 
     def visit_For(self, node: ast.For | ast.AsyncFor) -> None:
-        self._visit_all(node.iter, node.target, *node.body, *node.orelse)
+        self.visit_all(node.iter, node.target, *node.body, *node.orelse)
 
     visit_AsyncFor = visit_For
 
     def visit_Import(self, node: ast.Import | ast.ImportFrom) -> None:
-        self.bound.update(_imported(node))
+        for name in imported(node):
+            self.bind(name)
 
     visit_ImportFrom = visit_Import
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        self._visit_all(*node.decorator_list, node.args, node.returns)
-        self.bound.add(node.name)
+        self.visit_all(*node.decorator_list, node.args, node.returns)
+        self.bind(node.name)
 
     visit_AsyncFunctionDef = visit_FunctionDef
 
@@ -154,23 +179,27 @@ class _Scope(ast.NodeVisitor):
         self.visit(node.args)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
-        self._visit_all(*node.decorator_list, *node.bases, *node.keywords)
-        self.bound.add(node.name)
+        self.visit_all(*node.decorator_list, *node.bases, *node.keywords)
+        self.bind(node.name)
 
     def visit_Try(self, node: ast.Try | ast.TryStar) -> None:
-        before = self._read_unbound
-        self._read_unbound = set()
-        self._visit_all(*node.body)
-        if any(_names_name_error(handler) for handler in node.handlers):
-            self.guarded |= self._read_unbound
-        self._read_unbound |= before
-        self._visit_all(*node.handlers, *node.orelse, *node.finalbody)
+        self.visit_tried(node)
+        self.visit_all(*node.handlers, *node.orelse, *node.finalbody)
 
     visit_TryStar = visit_Try
 
+    def visit_tried(self, node: ast.Try | ast.TryStar) -> None:
+        """Visits what the handlers watch over."""
+        before = self._read_unbound
+        self._read_unbound = set()
+        self.visit_all(*node.body)
+        if any(names_name_error(handler) for handler in node.handlers):
+            self.guarded |= self._read_unbound
+        self._read_unbound |= before
+
     def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
         if node.name is not None:
-            self.bound.add(node.name)
+            self.bind(node.name)
         self.generic_visit(node)
 
     def visit_ListComp(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp) -> None:
@@ -185,22 +214,22 @@ class _Scope(ast.NodeVisitor):
     def _comprehension(self, generators: list[ast.comprehension], *results: ast.expr) -> None:
         """The first iterable is read outside; the targets are the comprehension's own."""
         self.visit(generators[0].iter)
-        targets = _names([generator.target for generator in generators], ast.Store)
+        targets = names([generator.target for generator in generators], ast.Store)
         own = targets - self.bound
         self.bound |= own
         for position, generator in enumerate(generators):
-            self._visit_all(None if position == 0 else generator.iter, *generator.ifs)
-        self._visit_all(*results)
+            self.visit_all(None if position == 0 else generator.iter, *generator.ifs)
+        self.visit_all(*results)
         self.bound -= own
 
     def visit_MatchAs(self, node: ast.MatchAs | ast.MatchStar) -> None:
         self.generic_visit(node)
         if node.name is not None:
-            self.bound.add(node.name)
+            self.bind(node.name)
 
     visit_MatchStar = visit_MatchAs
 
     def visit_MatchMapping(self, node: ast.MatchMapping) -> None:
         self.generic_visit(node)
         if node.rest is not None:
-            self.bound.add(node.rest)
+            self.bind(node.rest)

@@ -1,0 +1,102 @@
+"""`okrt fit --traces FILE --target TARGET`: do traces assume what a runtime does not keep?"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from okrt.audit.totals import Audit, audit_files
+from okrt.errors import UsageError
+from okrt.probe.asking import Limits
+from okrt.probe.command import Progress
+from okrt.probe.probing import probe
+from okrt.probe.report import Report
+from okrt.probe.spec import target_spec
+from okrt.probe.target import ProbeError
+from okrt.report.plain import one_line
+
+HELP = "say whether traces assume what a runtime does not keep: audit and probe in one"
+EXAMPLE = "okrt fit --traces traces/persistent --target stateless"
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What traces assume, against what a runtime keeps."""
+
+    fits: bool | None
+    """None: it cannot be said."""
+    sentence: str
+
+
+def fit(audit: Audit, report: Report) -> Fit:
+    """Returns whether a model trained on such traces would miss nothing in such a runtime.
+
+    Traces that restate their state everywhere miss nothing anywhere; where the runtime would have
+    kept it, the sentence says so, because that costs tokens.
+    """
+    if report.verdict not in ("persistent", "stateless"):
+        return Fit(None, f"cannot say: of this runtime, {report.sentence}")
+    if audit.verdict == "undecided":
+        return Fit(None, "cannot say: too few of these traces show which contract they assume")
+    keeps = report.verdict == "persistent"
+    if audit.verdict == "stateless":
+        tail = "but here they do: restating them costs tokens" if keeps else "and here none does"
+        return Fit(True, f"these traces assume that no names last from block to block, {tail}")
+    who = "these traces" if audit.verdict == "persistent" else "some of these traces"
+    assume = f"{who} assume that names last from block to block"
+    if keeps:
+        return Fit(True, f"{assume}, and this runtime keeps them")
+    rate = audit.missing_rate.value or 0.0
+    expected = f"expect missing variables in {rate:.0%} of such episodes"
+    return Fit(False, f"{assume}, and this runtime does not keep them: {expected}")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of the command."""
+    parser.add_argument(
+        "--traces", type=Path, nargs="+", required=True, metavar="FILE", help="as of okrt audit"
+    )
+    parser.add_argument(
+        "--target", required=True, metavar="TARGET",
+        help="as of okrt probe, in one word: 'python -- python -'",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="the same as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints one sentence; returns 0 where the traces fit, else 1.
+
+    Raises:
+        UsageError: a mistake of the user's.
+    """
+    spec = target_spec(options.target)
+    audit = audit_files(options.traces)
+    if not audit.episodes:
+        raise UsageError(f"no code in {', '.join(map(str, options.traces))}")
+    try:
+        with closing(Progress(sys.stderr)) as progress:
+            report = probe(spec, Limits(), progress)
+    except ProbeError as error:
+        sys.stderr.write(f"okrt: cannot probe {spec.name}: {one_line(str(error))}\n")
+        return 1
+    found = fit(audit, report)
+    if options.json:
+        shown = {
+            "schema": 1,
+            "fits": found.fits,
+            "sentence": found.sentence,
+            "traces": audit.verdict,
+            "missing_rate": audit.missing_rate,
+            "target": report.target,
+            "runtime": report.verdict,
+        }
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(shown)).decode() + "\n")
+    else:
+        verdict = {True: "fits", False: "does not fit", None: "undecided"}[found.fits]
+        sys.stdout.write(f"{verdict}: {found.sentence}\n")
+    return 0 if found.fits else 1

@@ -1,0 +1,152 @@
+"""`okrt probe TARGET`."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from typing import TextIO
+
+import msgspec
+
+from okrt.errors import UsageError
+from okrt.probe.asking import Limits
+from okrt.probe.probing import probe
+from okrt.probe.spec import target_spec
+from okrt.probe.table import table
+from okrt.probe.target import ProbeError
+from okrt.report.plain import one_line
+
+TARGETS = """targets:
+  jupyter[:KERNEL]       a kernel for each session, through jupyter_client
+  python -- CMD          a command that reads Python from its standard input: a process for each
+                         block, or one that is fed all blocks (--keep)
+  mcp -- CMD, mcp URL    a tool of an MCP server, over pipes or streamable HTTP
+  smolagents[:IMPORTS]   smolagents' LocalPythonExecutor, with more modules that it may import
+  persistent, stateless  okrt's own runtime under these contracts
+  module:attribute       your own; okrt.probe.target says what it must have
+
+example:
+  okrt probe python -- python -
+"""
+DESCRIPTION = """\
+Sends an interpreter small blocks of Python and says what it keeps: from block to block, after
+an error, past a time limit, between sessions. Exit status: 0 probed, 1 the target cannot be
+probed, 2 a mistake.
+"""
+_LINE_S = 10.0
+"""Seconds between two messages of progress that are not at a terminal."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments; `run` expects them parsed."""
+    parser.usage = "%(prog)s [options] TARGET [-- CMD]"
+    parser.description = DESCRIPTION
+    parser.epilog = TARGETS
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    _add_options(parser)
+    parser.add_argument(
+        "target", nargs=argparse.REMAINDER, metavar="TARGET", help="see below; options may follow"
+    )
+    parser.set_defaults(show_help=parser.print_help)
+
+
+def _add_options(parser: argparse.ArgumentParser, default: object = None) -> None:
+    usual = Limits()
+    for name, text in (
+        ("--json", "print the report as JSON"),
+        ("--keep", "python: feed all blocks of a session to one process, as a REPL is fed"),
+    ):
+        parser.add_argument(name, action="store_true", default=default or False, help=text)
+    for name, text in (
+        ("--seconds", f"for the whole probe (default {usual.seconds:g})"),
+        ("--step", f"to wait for an ordinary block (default {usual.step_s:g})"),
+        ("--wait", f"to wait for a time limit to strike (default {usual.wait_s:g})"),
+    ):
+        parser.add_argument(name, type=float, default=default, metavar="SECONDS", help=text)
+    for name, what, text in (
+        ("--end", "LINE", "python: keep the process, and end each block by this line"),
+        ("--tool", "NAME", "mcp: the tool that runs code"),
+        ("--argument", "NAME", "mcp: its argument that takes the code"),
+    ):
+        parser.add_argument(name, default=default, metavar=what, help=text)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Probes a target and prints the report; returns the exit status 0 or 1.
+
+    Raises:
+        okrt.errors.UsageError: a mistake of the user's.
+    """
+    words = _words(options)
+    if words is None:
+        return 0
+    spec = target_spec(words, options.keep, options.end, options.tool, options.argument)
+    limits = _limits(options)
+    try:
+        with closing(Progress(sys.stderr)) as progress:
+            found = probe(spec, limits, progress)
+    except ProbeError as error:
+        sys.stderr.write(f"okrt: cannot probe {spec.name}: {one_line(str(error))}\n")
+        return 1
+    if options.json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(found)).decode() + "\n")
+    else:
+        sys.stdout.write(table(found, shutil.get_terminal_size((100, 24)).columns))
+    return 0
+
+
+def _words(options: argparse.Namespace) -> Sequence[str] | None:
+    """Returns the words of the target; options that stand among them go into `options`. None: help
+    was asked for, and given."""
+    words: list[str] = options.target
+    at = words.index("--") if "--" in words else len(words)
+    before, command = words[:at], words[at:]
+    if "-h" in before or "--help" in before:
+        options.show_help()
+        return None
+    late = argparse.ArgumentParser(prog="okrt probe", add_help=False)
+    _add_options(late, default=argparse.SUPPRESS)
+    _, rest = late.parse_known_args(before, options)
+    unknown = [word for word in rest if word.startswith("-")]
+    if unknown:
+        raise UsageError(f"unknown option {unknown[0]}: see okrt probe --help")
+    return [*rest, *command]
+
+
+def _limits(options: argparse.Namespace) -> Limits:
+    usual = Limits()
+    limits = Limits(
+        usual.seconds if options.seconds is None else options.seconds,
+        usual.step_s if options.step is None else options.step,
+        usual.wait_s if options.wait is None else options.wait,
+    )
+    if not all(seconds > 0 for seconds in (limits.seconds, limits.step_s, limits.wait_s)):
+        raise UsageError("--seconds, --step and --wait must be above 0")
+    return limits
+
+
+class Progress:
+    """What is being asked: one rewritten line at a terminal, else a line now and then."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._terminal = stream.isatty()
+        self._next = time.monotonic() + (0.0 if self._terminal else _LINE_S)
+
+    def __call__(self, name: str, at: int, of: int) -> None:
+        if time.monotonic() < self._next:
+            return
+        text = f"{at}/{of} {name}"
+        self._stream.write(f"\r{text}\x1b[K" if self._terminal else f"okrt probe: {text}\n")
+        self._stream.flush()
+        if not self._terminal:
+            self._next = time.monotonic() + _LINE_S
+
+    def close(self) -> None:
+        if self._terminal:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()

@@ -1,0 +1,44 @@
+"""What adapters do when an interpreter dies or does not heed them: the next block is answered."""
+
+from __future__ import annotations
+
+import pytest
+
+from okrt.probe.holder import Holder
+from okrt.probe.spec import target_spec
+from okrt.probe.target import TargetSpec
+from tests.probe.test_table import PYTHON
+
+REPL = target_spec(["python", "--", *PYTHON, "-iq"], keep=True)
+DEAF = (
+    "import time\nwhile True:\n"
+    "    try:\n        time.sleep(1)\n    except KeyboardInterrupt:\n        pass"
+)
+
+
+@pytest.mark.parametrize("spec", [target_spec("jupyter"), REPL], ids=["jupyter", "REPL"])
+def test_a_session_outlives_the_death_of_its_interpreter(spec: TargetSpec) -> None:
+    with Holder(spec, 100) as holder:
+        session = holder.open(100)
+        assert holder.run(session, "x = 1\nimport os\nos._exit(3)", 60).status == "died"
+        answer = holder.run(session, "print(6 * 7)\nprint(x)", 60)
+    assert "42" in answer.text
+    assert "name 'x' is not defined" in answer.text
+
+
+def test_a_block_that_heeds_no_interrupt_costs_its_process_alone() -> None:
+    with Holder(REPL, 100) as holder:
+        first, second = holder.open(100), holder.open(100)
+        holder.run(second, "x = 6", 60)
+        assert holder.run(first, DEAF, 0.5).status == "timeout"
+        assert "42" in holder.run(first, "print(6 * 7)", 60).text
+        assert "36" in holder.run(second, "print(x * 6)", 60).text
+
+
+def test_output_without_end_is_cut_and_the_session_goes_on() -> None:
+    with Holder(REPL, 100) as holder:
+        session = holder.open(100)
+        answer = holder.run(session, "while True: print('x' * 1000)", 1.0)
+        assert answer.status == "timeout"
+        assert 1000 < len(answer.text) <= 2_000_000
+        assert "42" in holder.run(session, "print(6 * 7)", 60).text
