@@ -95,6 +95,7 @@ def run(command: list[str], folder: Path, where: str) -> str:
         "PATH": path,
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)]),
         "OMP_NUM_THREADS": "1",
+        "COLUMNS": "100",
     }
     for name in ("PYTEST_XDIST_WORKER", "PYTEST_CURRENT_TEST", "PYTEST_ADDOPTS"):
         environment.pop(name, None)

@@ -10,8 +10,9 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from okrt.errors import OkrtError, UsageError
 from okrt.store import Problem, read_episodes, read_run, replace_file
@@ -21,6 +22,7 @@ from training.tiny.making import (
     NOMINAL_MINUTES,
     Base,
     collect_traces,
+    command,
     make_checkpoint_of_base,
     run_all,
     say,
@@ -31,7 +33,10 @@ from training.tiny.play import EVALUATED
 from training.tiny.tune import CONTRACTS, Tuning, tune
 
 ROOT = Path(__file__).parents[1]
-ABLATED = {"no-auxiliary-loss": {"looking_back": 0.0}, "no-offset": {"offset": 0.0}}
+ABLATED: dict[str, dict[str, Any]] = {
+    "no-auxiliary-loss": {"looking_back": 0.0},
+    "no-offset": {"offset": 0.0},
+}
 EXAMPLE = """\
 example: a trial of the machinery in some minutes; its models play badly
   python -m training.reproduce --out study/ --minutes 2 --seeds 1 --arms none --episodes 5
@@ -58,6 +63,9 @@ class Study:
             f"--seeds {seeds} --arms {arms} --episodes {self.episodes}"
             f"{' --ablate' if self.ablate else ''}"
         )
+
+    def made_by(self, seed: int, arm: str = "none") -> str:
+        return command(self.minutes, seed, arm)
 
     def traces(self, arm: str) -> Path:
         return self.out / f"traces-{arm}"
@@ -143,8 +151,9 @@ def _reproduce(study: Study, write: Path | None) -> None:
     for arm in study.arms:
         if not study.traces(arm).exists():
             collect_traces(study.traces(arm), arm, size.pairs)
+    traces = study.traces(study.arms[0])
     bases = [
-        Base(study.traces(study.arms[0]), seed, size.base_steps, study.base(seed), study.command)
+        Base(traces, seed, study.base(seed), size.base_most, size.base_last, study.made_by(seed))
         for seed in study.seeds
     ]
     _make_missing(bases, study)
@@ -152,7 +161,7 @@ def _reproduce(study: Study, write: Path | None) -> None:
         tunings = [
             Tuning(
                 study.base(seed), study.traces(arm), contract, seed, size.tune_steps,
-                study.tuned(arm, seed, contract), study.command,
+                study.tuned(arm, seed, contract), study.made_by(seed, arm),
             )
             for seed in study.seeds
             for contract in CONTRACTS
@@ -163,12 +172,9 @@ def _reproduce(study: Study, write: Path | None) -> None:
         _write(study, write)
     if study.ablate:
         ablated = [
-            Base(
-                study.traces(study.arms[0]), study.seeds[0], size.base_steps,
-                study.ablation(what), study.command, **changes,
-            )
+            replace(bases[0], out=study.ablation(what), command="", **changes)
             for what, changes in ABLATED.items()
-        ]  # fmt: skip
+        ]
         _make_missing(ablated, study)
         _write(study, write)
 
@@ -203,13 +209,13 @@ def _evaluate(study: Study, what: str, models: Sequence[str]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     log = folder.with_suffix(".log")
-    command = [sys.executable, "-m", "pytest", str(ROOT / "evals"), *EVALUATED]
-    command += ["--okrt-seeds", str(study.episodes), "--okrt-out", str(folder.resolve())]
-    command += [part for model in models for part in ("--model", model)]
+    call = [sys.executable, "-m", "pytest", str(ROOT / "evals"), *EVALUATED]
+    call += ["--okrt-seeds", str(study.episodes), "--okrt-out", str(folder.resolve())]
+    call += [part for model in models for part in ("--model", model)]
     with log.open("w", encoding="utf-8") as output:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         ended = subprocess.run(  # noqa: S603  # our own command
-            command, stdout=output, stderr=output, env=environment, check=False, cwd=ROOT
+            call, stdout=output, stderr=output, env=environment, check=False, cwd=ROOT
         )
     if ended.returncode:
         raise UsageError(f"playing {what} failed; see {log}")

@@ -18,6 +18,7 @@ from training.tiny.results import (
     CELLS,
     Played,
     arm_table,
+    at_home,
     contrasts,
     curriculum_line,
     findings,
@@ -71,6 +72,16 @@ def test_the_experts_show_the_errors_and_lose_quality(played: Played) -> None:
     assert lines[-1].startswith("- **not shown** in 0 of 1: The persistent-trained model's quality")
 
 
+def test_home_is_measured_against_the_expert(played: Played, episodes: list[Episode]) -> None:
+    experts = Played(
+        replace(one, model=replace(one.model, label=f"expert:{one.model.label}"))
+        for one in episodes
+    )
+    for line in at_home([played, played], experts):
+        assert line.startswith("- **2 of 2** ")
+        assert line.endswith("100%, 100%; 1.00, 1.00.")
+
+
 def test_seeds_that_disagree_leave_a_finding_undecided(
     played: Played, episodes: list[Episode]
 ) -> None:
@@ -107,7 +118,7 @@ def test_the_page_says_what_was_not_measured(episodes: list[Episode], tmp_path: 
     lines = [{"level": 5, "accuracy": 0.5, "cpu_s": 61.0}, {"level": 5, "accuracy": 1, "cpu_s": 66}]
     (base / "log.jsonl").write_text("\n".join(map(json.dumps, lines)))
     assert curriculum_line(base).startswith("level 6 of 6, accuracy 0.75 over the last 2 logged")
-    sets = {"none-7": episodes, "experts": episodes, "base-7": episodes[:12]}
+    sets = {"none-7": episodes, "base-7": episodes[:12]}
     text = page(
         "a command", "a machine", ("none", "errors"), (7, 8), sets, lambda seed: base, {"x": base}
     )

@@ -32,19 +32,20 @@ def base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return make_checkpoint(folder) if request.param == "qwen" else make_llama(folder)
 
 
-def _play(out: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Episode, list[list[int]]]:
-    """Returns an episode and the ids that the model was given at each turn."""
+def _play(out: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Episode, dict[int, int]]:
+    """Returns an episode, and the id that the model was last fed at each position."""
     settings = Settings(temperature=1.0, max_turns=TURNS, max_new_tokens=16)
     agent = load_model(model_spec(str(out)), settings, "counting")
     assert isinstance(agent.model, LocalModel)
     inner = agent.model._model
-    generate, fed = inner.generate, []
+    forward = inner.forward
+    fed: dict[int, int] = {}
 
-    def spy(*, input_ids: Any, **options: Any) -> Any:
-        fed.append(input_ids[0].tolist())
-        return generate(input_ids=input_ids, **options)
+    def spy(*, input_ids: Any, position_ids: Any, **options: Any) -> Any:
+        fed.update(zip(position_ids[0].tolist(), input_ids[0].tolist(), strict=True))
+        return forward(input_ids=input_ids, position_ids=position_ids, **options)
 
-    monkeypatch.setattr(inner, "generate", spy)
+    monkeypatch.setattr(inner, "forward", spy)
     case = Case(FAMILY, FAMILY.task(7, "low"), PERSISTENT, agent.card, agent.model, settings)
     (episode,) = run_cases([case], FakeRuntime())
     return episode, fed
@@ -59,16 +60,18 @@ def test_training_sees_what_was_fed_and_generated(
     episode, fed = _play(out, monkeypatch)
     trajectory = episode.trajectory
     assert trajectory is not None
-    assert len(trajectory.turns) == len(fed) == TURNS
+    assert len(trajectory.turns) == TURNS
     example = encode(trajectory, load_tokenizer(out))
+    last = trajectory.turns[-1].completion.usage.prompt_tokens
+    assert [fed[position] for position in range(last)] == list(example.input_ids[:last])
     whole = 0
-    for turn, given in zip(trajectory.turns, fed, strict=True):
-        assert list(example.input_ids[: len(given)]) == given
+    for turn in trajectory.turns:
         generated = turn.completion.token_ids
         assert generated is not None
         if turn.reply == turn.completion.text:  # nothing was cut from the history
-            end = len(given) + len(generated)
-            assert example.input_ids[len(given) : end] == generated
-            assert example.labels[len(given) : end] == generated
+            start = turn.completion.usage.prompt_tokens
+            end = start + len(generated)
+            assert example.input_ids[start:end] == generated
+            assert example.labels[start:end] == generated
             whole += 1
     assert whole

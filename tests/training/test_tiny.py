@@ -19,7 +19,7 @@ from okrt.types import Completion, Turn, Usage
 from training.dataset import IGNORED, Encoded
 from training.tiny.base import Curriculum
 from training.tiny.documents import DOES, LEVELS, NAMES, chat_document, line_document
-from training.tiny.loop import Recipe, Step, batch_of, batches, losses, make_model, rate_at, train
+from training.tiny.loop import Recipe, Step, batch_of, batches, cosine, losses, make_model, train
 from training.tiny.play import bad_pastes
 from training.tiny.tune import save
 from training.tiny.vocabulary import make_tokenizer
@@ -187,14 +187,25 @@ def test_the_offset_is_one_direction_of_all_embeddings(tokenizer: PreTrainedToke
     assert 0.08 < float(plain.std()) < 0.1
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "half"])
-def test_the_rate_warms_up_and_ends_low(schedule: str) -> None:
-    recipe = Recipe(warmup=10, schedule=schedule)
-    rates = [rate_at(number, 100, recipe) for number in range(100)]
-    assert rates[0] == pytest.approx(0.1)
-    assert max(rates) == pytest.approx(1.0, abs=0.03)
-    assert rates[10:] == sorted(rates[10:], reverse=True)
-    assert 0 <= rates[-1] < 0.15
+def test_the_rate_falls_to_nothing() -> None:
+    rates = [cosine(number, 100) for number in range(101)]
+    assert (rates[0], rates[50], rates[100]) == pytest.approx((1.0, 0.5, 0.0))
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_the_curriculum_ends_so_many_batches_after_the_last_level_began(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    curriculum = Curriculum(tokenizer, Random("x"), last=3)
+    top = len(LEVELS) - 1
+    shares: list[float] = []
+    for _ in curriculum:
+        if curriculum.level == top:
+            shares.append(curriculum.share())
+        else:
+            assert curriculum.share() == 1.0
+            curriculum.level += 1
+    assert shares == pytest.approx([0.7, 0.4, 0.1])
 
 
 def test_a_saved_model_is_the_model(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:

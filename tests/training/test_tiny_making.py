@@ -33,7 +33,7 @@ def traces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def base(traces: Path) -> Path:
     folder = traces.parent / "tiny-base"
-    make_checkpoint_of_base(Base(traces, 1, 2, folder, "a command"))
+    make_checkpoint_of_base(Base(traces, 1, folder, 2, 2, "a command"))
     return folder
 
 
@@ -57,7 +57,7 @@ def lines(checkpoint: Path) -> list[dict[str, float]]:
 def test_a_seed_is_a_base(traces: Path, base: Path, tmp_path: Path) -> None:
     for seed, same in ((1, True), (2, False)):
         again = tmp_path / f"base-{seed}"
-        make_checkpoint_of_base(Base(traces, seed, 2, again, "a command"))
+        make_checkpoint_of_base(Base(traces, seed, again, 2, 2, "a command"))
         assert (checkpoint_digest(again) == checkpoint_digest(base)) == same
     assert read_note(base).trained_under == "unknown"
     assert not list(base.parent.glob(".*"))
@@ -106,6 +106,29 @@ def test_a_mistake_is_one_line(
     assert told in line
 
 
+@pytest.mark.parametrize("name", ["base", *CONTRACTS])
+def test_the_checkpoints_that_ship_are_small_and_named(name: str) -> None:
+    spec = specs.model_spec(f"tiny:{name}")
+    assert spec.label == f"tiny:{name}"
+    specs.check_model(spec)
+    assert sum(file.stat().st_size for file in spec.path.rglob("*")) <= 4 << 20
+    assert read_note(spec.path).trained_under == ("unknown" if name == "base" else name)
+    note = json.loads((spec.path / "okrt.json").read_text())
+    assert note["command"].startswith("python -m training.")
+    assert note["seed"] >= 0
+    assert lines(spec.path)
+
+
+def test_both_that_ship_are_of_the_base_that_ships() -> None:
+    base = checkpoint_digest(specs.model_spec("tiny:base").path)
+    notes = [
+        json.loads((specs.model_spec(f"tiny:{name}").path / "okrt.json").read_text())
+        for name in CONTRACTS
+    ]
+    assert [note["base"] for note in notes] == [base, base]
+    assert len({(note["traces"]["digest"], note["steps"], note["seed"]) for note in notes}) == 1
+
+
 def test_an_unknown_tiny_is_told() -> None:
-    with pytest.raises(SpecError, match="unknown model 'tiny:giant'; known: "):
+    with pytest.raises(SpecError, match="unknown model 'tiny:giant'; known: base, persistent"):
         specs.model_spec("tiny:giant")

@@ -15,6 +15,7 @@ from training.tiny.making import (
     NOMINAL_MINUTES,
     Base,
     collect_traces,
+    command,
     make_checkpoint_of_base,
     run_all,
     say,
@@ -74,9 +75,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _make(options: argparse.Namespace) -> None:
     size = sizes(options.minutes)
-    # Without paths: where things lay is not what made them.
-    command = f"python -m training.tiny --minutes {options.minutes:g} --seed {options.seed}"
-    command += f" --arm {options.arm}" if options.arm != "none" else ""
+    made_by = command(options.minutes, options.seed, options.arm)
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
@@ -85,9 +84,11 @@ def _make(options: argparse.Namespace) -> None:
         collect_traces(traces, options.arm, size.pairs)
     base = options.base or out / "tiny-base"
     if not base.is_dir():
-        make_checkpoint_of_base(Base(traces, options.seed, size.base_steps, base, command))
+        make_checkpoint_of_base(
+            Base(traces, options.seed, base, size.base_most, size.base_last, made_by)
+        )
     jobs = [
-        Tuning(base, traces, name, options.seed, size.tune_steps, out / f"tiny-{name}", command)
+        Tuning(base, traces, name, options.seed, size.tune_steps, out / f"tiny-{name}", made_by)
         for name in CONTRACTS
         if not (out / f"tiny-{name}").exists()
     ]

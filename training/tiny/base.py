@@ -11,7 +11,10 @@ from training.dataset import Encoded
 from training.tiny.documents import CHATS_FROM, LEVELS, chat_document, line_document
 from training.tiny.loop import OFFSET, SPREAD, Batch, Recipe, Step, batch_of, make_model, train
 
-RECIPE = Recipe(schedule="half", looking_back=0.5)
+RECIPE = Recipe(looking_back=0.5)
+MOST, LAST = 2000, 450
+"""Steps in all, at the most; and at the last level, over which the rate falls to a tenth. When that
+level begins differs by some hundred steps from seed to seed, so that what comes after is fixed."""
 AT_TOP = 0.6
 """Share of the batches of lines that are of the present level; the others of any level up to it."""
 PASSED = 0.9
@@ -21,11 +24,14 @@ SHORT_BATCH, LONG_BATCH = 1024, 2048
 
 
 class Curriculum:
-    """Batches whose rows grow as copying them is learnt."""
+    """Batches whose rows grow as copying them is learnt; they end `last` steps after the last level
+    began."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, rng: Random) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, rng: Random, last: int = LAST) -> None:
         self.level = 0
         self.running = 0.0
+        self.left = last
+        self._last = last
         self._tokenizer, self._rng = tokenizer, rng
         self._at: int | None = None
         (self._newline,) = tokenizer.encode("\n", add_special_tokens=False)
@@ -37,21 +43,30 @@ class Curriculum:
         ]
 
     def __iter__(self) -> Iterator[Batch]:
-        while True:
+        while self.left > 0:
+            self.left -= self._is_top
             yield self._chats() if self._is_chat() else self._lines()
+
+    def share(self) -> float:
+        """Returns the learning rate as a share of its peak."""
+        return 1.0 - 0.9 * (1 - self.left / self._last)
 
     def learn(self, accuracy: float) -> bool:
         """Notes the accuracy on the last batch. Returns whether a new level begins."""
         if self._at != self.level:
             return False
         self.running += 0.1 * (accuracy - self.running)
-        if self.running < PASSED or self.level == len(LEVELS) - 1:
+        if self.running < PASSED or self._is_top:
             return False
         self.level, self.running = self.level + 1, 0.0
         return True
 
     def _is_chat(self) -> bool:
         return self.level >= CHATS_FROM and self._rng.random() < 0.5
+
+    @property
+    def _is_top(self) -> bool:
+        return self.level == len(LEVELS) - 1
 
     @property
     def _size(self) -> int:
@@ -83,20 +98,24 @@ class Curriculum:
 def make_base(
     tokenizer: PreTrainedTokenizerFast,
     seed: int,
-    steps: int,
     on_step: Callable[[Step, int], None],
     *,
+    most: int = MOST,
+    last: int = LAST,
     recipe: Recipe = RECIPE,
     offset: float = OFFSET,
     spread: float = SPREAD,
 ) -> Qwen3ForCausalLM:
-    """Returns the base model of a seed; `on_step` is told each step and the curriculum's level."""
-    curriculum = Curriculum(tokenizer, Random(f"base/{seed}"))
+    """Returns the base model of a seed, after `most` steps at the most.
+
+    `on_step` is told each step and the curriculum's level.
+    """
+    curriculum = Curriculum(tokenizer, Random(f"base/{seed}"), last)
     model = make_model(tokenizer, seed, offset, spread)
 
     def after(step: Step) -> None:
         curriculum.learn(step.accuracy)
         on_step(step, curriculum.level)
 
-    train(model, curriculum, steps, recipe, after)
+    train(model, curriculum, most, recipe, after, curriculum.share)
     return model

@@ -37,8 +37,6 @@ class Recipe:
     decay: float = 0.01
     clip: float = 1.0
     warmup: int = 30
-    schedule: str = "cosine"
-    """`cosine`, or `half`: constant, then linear to a tenth over the second half."""
     looking_back: float = 0.0
     """Weight of the auxiliary previous-token loss."""
 
@@ -142,8 +140,14 @@ def train(
     steps: int,
     recipe: Recipe,
     on_step: Callable[[Step], None],
+    share: Callable[[], float] | None = None,
 ) -> None:
-    """Trains in place for `steps` steps, one batch each."""
+    """Trains in place, a step for each batch, until there are no more or `steps` are done.
+
+    Args:
+        share: of the peak rate, beside the warm-up, asked before each step; None: a half cosine
+            over the steps.
+    """
     heads = nn.ModuleList(
         nn.Linear(model.config.hidden_size, model.config.hidden_size, bias=False)
         for _ in LOOKS_BACK
@@ -155,8 +159,9 @@ def train(
     )
     model.train()
     for number, batch in zip(range(steps), source, strict=False):
+        warmed = min((number + 1) / recipe.warmup, 1.0)
         for group in optimizer.param_groups:
-            group["lr"] = recipe.rate * rate_at(number, steps, recipe)
+            group["lr"] = recipe.rate * warmed * (share() if share else cosine(number, steps))
         loss, auxiliary, accuracy, counted = losses(model, heads, batch)
         total = loss if auxiliary is None else loss + recipe.looking_back * auxiliary
         total.backward()
@@ -209,13 +214,9 @@ def _looking_back(
     return torch.stack(parts).mean()
 
 
-def rate_at(number: int, steps: int, recipe: Recipe) -> float:
-    """Returns the learning rate of a step as a share of the peak."""
-    warm = min((number + 1) / recipe.warmup, 1.0)
-    done = number / max(steps, 1)
-    if recipe.schedule == "half":
-        return warm * min(1.0, 1.0 - 0.9 * (2 * done - 1)) if done > 0.5 else warm
-    return warm * 0.5 * (1 + math.cos(math.pi * done))
+def cosine(number: int, steps: int) -> float:
+    """Returns the learning rate of a step as a share of the peak, falling to nothing."""
+    return 0.5 * (1 + math.cos(math.pi * number / max(steps, 1)))
 
 
 def keep_memory() -> None:

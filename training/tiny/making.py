@@ -20,21 +20,22 @@ from okrt.families.opaque_knapsack import style
 from training import collect
 from training.dataset import Pairs, read_pairs
 from training.tiny import documents
-from training.tiny.base import RECIPE, make_base
+from training.tiny.base import LAST, MOST, RECIPE, make_base
 from training.tiny.loop import OFFSET, SPREAD, Step, keep_memory
 from training.tiny.play import SETTINGS, TIER
 from training.tiny.tune import Log, publish, save
 from training.tiny.vocabulary import make_tokenizer
 
-NOMINAL_MINUTES = 25.0
+NOMINAL_MINUTES = 35.0
 """CPU minutes that the steps below took, all in all, on the machine they were chosen on."""
-BASE_STEPS, TUNE_STEPS, PAIRS = 1200, 400, 1500
+TUNE_STEPS, PAIRS = 700, 1500
 Job = TypeVar("Job")
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    base_steps: int
+    base_most: int
+    base_last: int
     tune_steps: int
     pairs: int
 
@@ -46,8 +47,9 @@ class Base:
     traces: Path
     """Of which the vocabulary is made; no trace is trained on."""
     seed: int
-    steps: int
     out: Path
+    most: int
+    last: int
     command: str = ""
     looking_back: float = RECIPE.looking_back
     offset: float = OFFSET
@@ -64,10 +66,17 @@ def sizes(minutes: float) -> Sizes:
         raise UsageError(f"--minutes {minutes:g}: give more than 0")
     scale = minutes / NOMINAL_MINUTES
     return Sizes(
-        max(round(BASE_STEPS * scale), 1),
+        max(round(MOST * scale), 1),
+        max(round(LAST * scale), 1),
         max(round(TUNE_STEPS * scale), 2),
         max(round(PAIRS * scale), 1),
     )
+
+
+def command(minutes: float, seed: int, arm: str = "none") -> str:
+    """Returns what makes a checkpoint, without paths: where things lay is not what made them."""
+    text = f"python -m training.tiny --minutes {minutes:g} --seed {seed}"
+    return text if arm == "none" else f"{text} --arm {arm}"
 
 
 def collect_traces(folder: Path, arm: str, pairs: int) -> None:
@@ -93,18 +102,19 @@ def make_checkpoint_of_base(job: Base) -> None:
     def after(step: Step, level: int) -> None:
         log.step(step, level=level)
         if step.number % 100 == 0:
-            say(f"{job.out.name}: step {step.number} of {job.steps}, level {level}")
+            say(f"{job.out.name}: step {step.number} of at most {job.most}, level {level}")
 
     recipe = replace(RECIPE, looking_back=job.looking_back)
     model = make_base(
-        tokenizer, job.seed, job.steps, after,
+        tokenizer, job.seed, after, most=job.most, last=job.last,
         recipe=recipe, offset=job.offset, spread=job.spread,
     )  # fmt: skip
     save(model, tokenizer, work / "model")
     note = {
         "trained_under": "unknown",
         "seed": job.seed,
-        "steps": job.steps,
+        "steps_at_most": job.most,
+        "steps_at_last_level": job.last,
         "looking_back": job.looking_back,
         "offset": job.offset,
         "spread": job.spread,

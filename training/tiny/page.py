@@ -10,6 +10,7 @@ from training.tiny.play import SETTINGS, TIER
 from training.tiny.results import (
     Played,
     arm_table,
+    at_home,
     contrasts,
     curriculum_line,
     findings,
@@ -88,6 +89,7 @@ def _arm(arm: str, seeds: Sequence[int], played: Mapping[str, Sequence[Episode]]
         "",
         *contrasts(sets),
         "",
+        *(at_home(sets, Played(played["experts"])) if "experts" in played else []),
         *findings(sets),
         "",
     ]

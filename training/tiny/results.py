@@ -145,6 +145,27 @@ def findings(played: Sequence[Played]) -> list[str]:
     return lines
 
 
+def at_home(played: Sequence[Played], experts: Played) -> list[str]:
+    """Returns one Markdown bullet a contract: whether its model plays as the expert it learnt from,
+    without which the other cells say little."""
+    lines = []
+    for contract in (CELLS[0][0], CELLS[2][0]):
+        expert = experts.cells[f"expert:{contract}", contract]
+        cells = [one.cells[contract, contract] for one in played]
+        ended = [1 - _known(cell.censored_share) for cell in cells]
+        reached = [
+            _known(cell.relative_score.value) / _known(expert.relative_score.value)
+            for cell in cells
+        ]
+        good = [end >= 0.95 and share >= 0.85 for end, share in zip(ended, reached, strict=True)]
+        lines.append(
+            f"- **{sum(good)} of {len(good)}** {contract}-trained models play well at home "
+            f"(at least 95% finished, 0.85 of the expert's relative score): "
+            f"{_list(ended, '{:.0%}')}; {_list(reached, '{:.2f}')}."
+        )
+    return lines
+
+
 def contrasts(played: Sequence[Played]) -> list[str]:
     """Returns a Markdown table of what is computed within each seed."""
     lines = ["| contrast | by seed |", "| --- | --- |"]
