@@ -212,20 +212,27 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 def warm(opened: Mapping[str, ZygoteRuntime]) -> None:
-    print(f"\na warm persistent step, {PAIRS} turns of {PAIR_STEPS} steps with 10 tool calls each")
+    """Steps of one session in a row."""
     with ExitStack() as stack:
         cells = {
             tier: stack.enter_context(session(runtime, PERSISTENT))
             for tier, runtime in opened.items()
         }
-        taken: dict[str, list[float]] = {tier: [] for tier in cells}
-        for _ in range(PAIRS + 1):
-            for tier, step in cells.items():
-                run = [_seconds(partial(step, TOOLS)) for _ in range(PAIR_STEPS)]
-                taken[tier].append(fmean(run))
-    medians = {tier: median(times[1:]) for tier, times in taken.items()}
-    for tier, value in medians.items():
-        print(f"  {tier:<8}{value * 1e3:>9.3f} ms, {value / medians['unsafe']:.2f}x unsafe")
+        forks = {"fork, _exit and wait": stack.enter_context(floor())}
+        for title, code, measured in (
+            ("an empty block", EMPTY, {**cells, **forks}),
+            ("10 tool calls", TOOLS, cells),
+        ):
+            print(f"\na persistent step, {PAIRS} turns of {PAIR_STEPS} in a row: {title}")
+            taken: dict[str, list[float]] = {name: [] for name in measured}
+            for _ in range(PAIRS + 1):
+                for name, step in measured.items():
+                    run = [_seconds(partial(step, code)) for _ in range(PAIR_STEPS)]
+                    taken[name].append(fmean(run))
+            medians = {name: median(times[1:]) for name, times in taken.items()}
+            for name, value in medians.items():
+                ratio = value / medians["unsafe"]
+                print(f"  {name:<22}{value * 1e3:>9.3f} ms, {ratio:.2f}x unsafe")
 
 
 def starts(repeats: int, tiers: list[str], others: Mapping[str, Opener]) -> None:

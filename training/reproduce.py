@@ -36,6 +36,7 @@ ROOT = Path(__file__).parents[1]
 ABLATED: dict[str, dict[str, Any]] = {
     "no-auxiliary-loss": {"looking_back": 0.0},
     "no-offset": {"offset": 0.0},
+    "short-embeddings": {"spread": 0.02, "offset": 0.02},
 }
 EXAMPLE = """\
 example: a trial of the machinery in some minutes; its models play badly
@@ -188,10 +189,10 @@ def _make_missing(bases: Sequence[Base], study: Study) -> None:
 def _play(study: Study, arm: str) -> None:
     """Plays an arm's cells, and once the base's own and the experts', by `pytest evals`."""
     wanted = {
-        f"{arm}-{seed}": [f"{name}={study.tuned(arm, seed, name)}" for name in CONTRACTS]
+        f"{arm}-{seed}": [f"{name}={study.tuned(arm, seed, name).resolve()}" for name in CONTRACTS]
         for seed in study.seeds
     }
-    wanted |= {f"base-{seed}": [f"base={study.base(seed)}"] for seed in study.seeds}
+    wanted |= {f"base-{seed}": [f"base={study.base(seed).resolve()}"] for seed in study.seeds}
     wanted["experts"] = [f"expert:{name}" for name in CONTRACTS]
     missing = [(what, models) for what, models in wanted.items() if not _complete(study, what)]
     with ThreadPoolExecutor(study.jobs) as pool:

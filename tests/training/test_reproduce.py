@@ -12,7 +12,8 @@ from okrt import specs
 from okrt.run import Case, run_cases
 from okrt.runtimes.host import ZygoteRuntime
 from okrt.types import Episode, Settings
-from training.reproduce import main
+from training import reproduce
+from training.reproduce import Study, main
 from training.tiny.page import page
 from training.tiny.results import (
     CELLS,
@@ -101,6 +102,24 @@ def test_ratios_are_of_means_and_gaps_of_scores(played: Played) -> None:
     assert f"| G_P = score P→P - P→S | {gap:+.3f} |" in lines
 
 
+def test_blocks_that_repeat_an_earlier_one_are_counted_from_the_first_loss_on(
+    played: Played, episodes: list[Episode]
+) -> None:
+    """The experts write the block that failed over and over."""
+    assert played.repeated == 1.0
+    lost = next(one for one in episodes if (one.model.label, one.contract) == CELLS[1])
+    assert lost.trajectory is not None
+    turns = lost.trajectory.turns
+    changed = (*turns[:-1], replace(turns[-1], code="finish()"))
+    other = replace(lost, trajectory=replace(lost.trajectory, turns=changed))
+    after = (
+        len(turns)
+        - 1
+        - next(i for i, turn in enumerate(turns) if turn.observation[:9] == "Traceback")
+    )
+    assert Played([other]).repeated == pytest.approx(1 - 1 / after)
+
+
 def test_identical_means_word_by_word(played: Played, episodes: list[Episode]) -> None:
     assert played.identical == (12, 12)
     last = [one for one in episodes if (one.model.label, one.contract) == CELLS[3]][-1]
@@ -134,6 +153,20 @@ def test_other_cells_are_shown_with_intervals(played: Played) -> None:
     assert len(lines) == 2 + len(CELLS)
     assert lines[2].startswith("| persistent → persistent | 100% |")
     assert "[" in lines[2]
+
+
+def test_models_are_found_from_wherever_they_are_played(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked: dict[str, list[str]] = {}
+    monkeypatch.setattr(
+        reproduce, "_evaluate", lambda study, what, models: asked.update({what: models})
+    )
+    reproduce._play(Study(Path("study"), (7,), ("none",), 1, 1.0, 1, False), "none")
+    assert asked["experts"] == ["expert:persistent", "expert:stateless"]
+    assert asked["none-7"][0] == f"persistent={tmp_path}/study/none-7/tiny-persistent"
+    assert asked["base-7"] == [f"base={tmp_path}/study/base-7"]
 
 
 @pytest.mark.parametrize(

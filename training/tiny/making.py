@@ -23,7 +23,7 @@ from training.tiny import documents
 from training.tiny.base import LAST, MOST, RECIPE, make_base
 from training.tiny.loop import OFFSET, SPREAD, Step, keep_memory
 from training.tiny.play import SETTINGS, TIER
-from training.tiny.tune import Log, publish, save
+from training.tiny.tune import Log, end_with_parent, publish, save
 from training.tiny.vocabulary import make_tokenizer
 
 NOMINAL_MINUTES = 35.0
@@ -101,6 +101,7 @@ def make_checkpoint_of_base(job: Base) -> None:
 
     def after(step: Step, level: int) -> None:
         log.step(step, level=level)
+        end_with_parent()
         if step.number % 100 == 0:
             say(f"{job.out.name}: step {step.number} of at most {job.most}, level {level}")
 

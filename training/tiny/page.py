@@ -25,11 +25,12 @@ ARM_TEXTS = {
 MEANS = (
     "These models have under a million parameters, know one family of tasks and nothing else. They "
     "show what training traces alone can bring about, not how large it is in another model.",
-    "What a model does after a loss is what its traces taught it; hence the arms. "
-    "The study's model was pretrained and knew repairs that no trace had shown it.",
-    "The base sees no task, but two departures from plain training made copying emerge in minutes: "
-    "an auxiliary loss for the tokens just before, and one random vector added to every embedding. "
-    "Their effect on the contrast itself is unknown.",
+    "What a model does after a loss is what its traces taught it; hence the arms. Where they held "
+    "no repair, it writes the same blocks over again until its turns are used up, and the quality "
+    "does not hold. The study's model was pretrained and knew repairs that no trace had shown it.",
+    "The base sees no task, but three departures from plain training made copying emerge in "
+    "minutes: embeddings of length one at the start, one random vector added to all of them, and "
+    "an auxiliary loss for the tokens just before. Their effect on the contrast itself is unknown.",
     "Token ratios depend on the tokenizer.",
     "Cells that are the same word by word are called identical; nothing here says that two cells "
     "are equal. With so few training seeds each one's value is shown, and no interval over seeds.",
@@ -63,7 +64,7 @@ def page(
         f"{SETTINGS.max_turns} turns of {SETTINGS.max_new_tokens} tokens, evaluation seeds that no "
         "training and no choice of a checkpoint has seen.",
         "",
-        "```console",
+        "```text",
         f"$ {command}",
         "```",
         "",
@@ -115,7 +116,7 @@ def _others(
             lines += [f"Seed {seed}: {curriculum_line(base(seed))}. Its own cells:", ""]
             lines += [*plain_table(Played(played[f"base-{seed}"])), ""]
     if ablated:
-        lines += ["Without the two departures, the same seed and steps:", ""]
+        lines += ["With one of the departures undone, the same seed:", ""]
         lines += [f"- {what}: {curriculum_line(path)}" for what, path in ablated.items()]
         lines += [
             "",

@@ -58,6 +58,23 @@ class Played:
         return sum(same), len(same)
 
 
+    @property
+    def repeated(self) -> float:
+        """Which share of the persistent-trained model's blocks in stateless, after the first that
+        missed a name, repeats an earlier block of the episode word by word."""
+        again: list[bool] = []
+        for episode in self.episodes["persistent", "stateless"]:
+            assert episode.trajectory is not None
+            written: list[str | None] = []
+            missed = False
+            for turn in episode.trajectory.turns:
+                if missed:
+                    again.append(turn.code in written)
+                written.append(turn.code)
+                missed |= turn.execution is not None and turn.execution.missing_name is not None
+        return fmean(again) if again else 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A finding of the study, and when the tiny models show it."""
@@ -178,13 +195,16 @@ def contrasts(played: Sequence[Played]) -> list[str]:
         for tokens in ("completion_tokens", "total_tokens"):
             values = [one.ratio(CELLS[above], CELLS[below], tokens) for one in played]
             name = text.replace("completion tokens", tokens.replace("_", " "))
-            name = name if tokens == "completion_tokens" else f"{name} (total tokens)"
+            if tokens == "total_tokens" and name == text:
+                name += " (total tokens)"
             lines.append(f"| {name} | {_list(values, '{:.2f}')} |")
     gaps = [one.score(*CELLS[0]) - one.score(*CELLS[1]) for one in played]
     other = [one.score(*CELLS[3]) - one.score(*CELLS[2]) for one in played]
     both = [gap - rest for gap, rest in zip(gaps, other, strict=True)]
     lines.append(f"| G_P = score P→P - P→S | {_list(gaps, '{:+.3f}')} |")
     lines.append(f"| D = G_P - (S→P - S→S) | {_list(both, '{:+.3f}')} |")
+    again = _list([one.repeated for one in played], "{:.0%}")
+    lines.append(f"| blocks of P→S after a first NameError that repeat an earlier one | {again} |")
     same = ", ".join(f"{n} of {of}" for n, of in (one.identical for one in played))
     lines.append(f"| tasks on which S→S and S→P are identical, word by word | {same} |")
     return lines

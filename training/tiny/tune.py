@@ -88,9 +88,7 @@ def tune(job: Tuning) -> None:
 
     def after(step: Step) -> None:
         log.step(step)
-        parent = multiprocessing.parent_process()
-        if parent and not parent.is_alive():
-            raise SystemExit("the command that started this fine-tune has gone")
+        end_with_parent()
         if step.number in due:
             save(model, tokenizer, work / f"step-{step.number + 1}")
 
@@ -112,6 +110,13 @@ def tune(job: Tuning) -> None:
     }
     publish(best, log.file, note, job.out)
     shutil.rmtree(work)
+
+
+def end_with_parent() -> None:
+    """Ends this process if the command that started it has gone."""
+    parent = multiprocessing.parent_process()
+    if parent and not parent.is_alive():
+        raise SystemExit("the command that started this has gone")
 
 
 def _lengths(pairs: Pairs, chosen: Selection) -> list[int]:

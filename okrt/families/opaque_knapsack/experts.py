@@ -126,8 +126,7 @@ class _Block:
     def _thought(self, kind: str) -> str:
         if self.memory.lost:
             return REPAIRS[self.expert.recovery]
-        texts = THOUGHTS[kind]
-        return texts[self.style.wording[list(THOUGHTS).index(kind)]]
+        return THOUGHTS[kind][self.style.wording]
 
     @property
     def _sets_up(self) -> bool:
@@ -136,14 +135,14 @@ class _Block:
         return self.expert.name == "stateless" or rebuilds
 
     def _start(self) -> str:
-        n, count = self.style.names, self._calls(0, self.memory.cap - 1)
+        n, count = self.style.names, self._calls(self.memory.cap - 1, least=0)
         start = blocks.start(n, self.style.listing)
         function, looks = self._each(n.look, blocks.look_each, f"{n.todo}[:{count}]")
         lines = [start, looks, blocks.end_looking(n, count)]
         return f"{blocks.IMPORT}\n{function}" + "\n".join(lines)
 
     def _look(self, held: Held) -> str:
-        n, count = self.style.names, self._calls(1, self.memory.cap)
+        n, count = self.style.names, self._calls(self.memory.cap)
         batch = f"{self._called(n.todo)}[:{count}]"
         function, looks = self._each(n.look, blocks.look_each, batch)
         lines = [looks, blocks.end_looking(n, count)]
@@ -153,7 +152,7 @@ class _Block:
         return f"{blocks.IMPORT}\n{function}" + "\n".join(lines)
 
     def _take(self, held: Held) -> str:
-        n, count = self.style.names, self._calls(2, self.memory.cap - 1)
+        n, count = self.style.names, self._calls(self.memory.cap - 1)
         ranks = held.rest is None
         batch = n.rest if ranks else self._called(n.rest)
         function, takes = self._each(n.grab, blocks.take_each, f"{batch}[:{count}]")
@@ -176,9 +175,9 @@ class _Block:
         takes = blocks.take_each(n, f"{n.rest}[:{count}]")
         return thought, "\n".join([start, takes, blocks.end_taking(n, count, finishes=cap > 1)])
 
-    def _calls(self, kind: int, limit: int) -> int:
-        """Returns how many items a block looks at or tries; only a first block may try none."""
-        return max(limit - self.style.spare[kind], min(limit, 1), min(kind, 1))
+    def _calls(self, limit: int, least: int = 1) -> int:
+        """Returns how many items a block looks at or tries, of the `limit` that the cap allows."""
+        return max(limit - self.style.spare, min(limit, 1), least)
 
     def _each(self, name: str, each: Callable[[Names, str], str], batch: str) -> tuple[str, str]:
         """Returns the function that does it to each item, where the style has one, and the call."""

@@ -19,23 +19,28 @@ THOUGHTS = {
         "I list the items and look at the first ones.",
         "First I list what there is and inspect some of it.",
         "Let me see the items and inspect a few.",
+        "To begin, I list the items and check some.",
     ),
     "look": (
         "I look at more items.",
         "I inspect the next items.",
         "There is budget left, so I look at others.",
+        "Next I check others.",
     ),
     "rank": (
         "I try items by value per weight.",
         "Now I take the best value per weight first.",
         "I rank what I saw and start to take.",
+        "Enough is known to take the best.",
     ),
     "take": (
         "I try the next items.",
         "I go on down the list.",
         "More items may still fit.",
+        "Those below may fit as well.",
     ),
 }
+"""A text for each hand, in each phase."""
 REPAIRS = {
     "retry": "A name was wrong. I write the block again.",
     "rebuild": "A name is not there. I set up again what was printed.",
@@ -69,19 +74,19 @@ CHOICES = Names(
     grab="grab pick attempt collect",
 )
 """What `draw` chooses from: the first of each field, or the second, and so on, as one hand would
-write them. No name is part of another field's choice."""
+write them, with its own thoughts. No name is part of another field's choice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
     names: Names = Names()
-    wording: tuple[int, ...] = (0, 0, 0, 0)
-    """Index into `THOUGHTS`, in its order."""
+    wording: int = 0
+    """Index into each of `THOUGHTS`."""
     listing: str = LISTINGS[0]
     helpers: bool = True
     """Whether what is done to each item stands in a function."""
-    spare: tuple[int, int, int] = (0, 0, 0)
-    """Tool calls left unused by the first, inspecting and taking blocks, where the cap allows."""
+    spare: int = 0
+    """Tool calls that each block leaves unused, where the cap allows."""
 
 
 PLAIN = Style()
@@ -89,13 +94,14 @@ PLAIN = Style()
 
 def draw(rng: Random) -> Style:
     """Returns a style; helpers in three of four."""
-    hands = zip(*(names.split() for names in astuple(CHOICES)), strict=True)
+    hands = list(zip(*(names.split() for names in astuple(CHOICES)), strict=True))
+    hand = rng.randrange(len(hands))
     return Style(
-        names=Names(*rng.choice(list(hands))),
-        wording=tuple(rng.randrange(len(texts)) for texts in THOUGHTS.values()),
+        names=Names(*hands[hand]),
+        wording=hand,
         listing=rng.choice(LISTINGS),
         helpers=rng.random() < 0.75,
-        spare=(rng.randrange(2), rng.randrange(2), rng.randrange(2)),
+        spare=rng.randrange(2),
     )
 
 

@@ -186,7 +186,7 @@ def test_a_seed_varies_the_surface_and_not_the_play() -> None:
         assert all(episode.finished and not episode.errors for episode in varied)
         assert abs(relative_score(varied) - relative_score(plain)) <= 0.1
         openings = [episode.replies[0] for episode in varied]
-        assert len(set(openings)) > 30
+        assert len(set(openings)) > 20
         others = [episode.replies[0] for episode in cell(contract, contract, "variety=8")]
         assert sum(one != other for one, other in zip(openings, others, strict=True)) > 30
 
