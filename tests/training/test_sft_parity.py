@@ -63,13 +63,14 @@ def test_training_sees_what_was_fed_and_generated(
     assert len(trajectory.turns) == TURNS
     example = encode(trajectory, load_tokenizer(out))
     last = trajectory.turns[-1].completion.usage.prompt_tokens
+    assert last is not None
     assert [fed[position] for position in range(last)] == list(example.input_ids[:last])
     whole = 0
     for turn in trajectory.turns:
-        generated = turn.completion.token_ids
+        start, generated = turn.completion.usage.prompt_tokens, turn.completion.token_ids
+        assert start is not None
         assert generated is not None
         if turn.reply == turn.completion.text:  # nothing was cut from the history
-            start = turn.completion.usage.prompt_tokens
             end = start + len(generated)
             assert example.input_ids[start:end] == generated
             assert example.labels[start:end] == generated
