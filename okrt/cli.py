@@ -16,6 +16,7 @@ from okrt.analysis.rows import row
 from okrt.audit import command as audit
 from okrt.errors import OkrtError, SpecError, StoreError
 from okrt.probe import command as probe
+from okrt.redact import without_secrets
 from okrt.report.directory import derive
 from okrt.report.tables import terminal
 from okrt.report.transcript import transcript
@@ -188,7 +189,7 @@ def _episodes(run: Path, problems: list[Problem]) -> Iterator[Episode]:
 
 
 def _complain(message: str, status: int) -> int:
-    print(f"okrt: {message}", file=sys.stderr)
+    print(f"okrt: {without_secrets(message)}", file=sys.stderr)
     return status
 
 

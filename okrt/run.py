@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from okrt.episode import Rollout, rollout
 from okrt.errors import FamilyError, InfrastructureError, ModelFailure, UsageError
 from okrt.prompts import prompt_digest, tool_cap
+from okrt.redact import without_secrets
 from okrt.types import (
     Boundary,
     Completion,
@@ -58,14 +59,17 @@ class Case:
 def episode_id(case: Case) -> str:
     """Returns 16 hex digits that name the episode on any machine, before it is run.
 
-    They depend on the task, repeat, contract, model (its label, and its weights or spec), settings
-    and prompt texts; not on a path, a time or the order of running.
+    They depend on the task, repeat, contract, model (its label, and its weights or spec; of a
+    server's, the name alone), settings and prompt texts; not on a path, an address, a time or the
+    order of running.
     """
+    card = case.card
+    spec = card.spec.partition("@")[0] if card.kind == "server" else card.spec
     identity = {
         "task": case.task.id,
         "repeat": case.repeat,
         "contract": case.contract.name,
-        "model": [case.card.label, case.card.digest or case.card.spec],
+        "model": [card.label, card.digest or spec],
         "settings": _plain(case.settings),
         "prompt": prompt_digest(case.task, case.contract, case.settings),
     }
@@ -112,7 +116,7 @@ def failed(case: Case, error: Exception, boundary: Boundary) -> Episode:
     if error.__cause__ is not None and isinstance(error, InfrastructureError):
         name = type(error.__cause__).__name__
     message = str(error) if isinstance(error, InfrastructureError) else _one_line(error)
-    failure = Failure(boundary, name, message)
+    failure = Failure(boundary, name, without_secrets(message))
     return _record(case, episode_id(case), None, None, failure, {})
 
 
@@ -204,13 +208,19 @@ def _step(live: list[_Live]) -> list[Episode]:
     share = (perf_counter() - started) / len(live)
     for one in live:
         one.model_s += share
-    for place, completion in answers:
-        live[place].batch_sizes.append(len(live))
-        _advance(live[place], completion)
+    for place, answer in answers:
+        one = live[place]
+        one.batch_sizes.append(len(live))
+        if isinstance(answer, ModelFailure):
+            _end(one, failed(one.case, answer, "model"))
+        else:
+            _advance(one, answer)
     return [one.episode for one in live if one.episode]
 
 
-def _answers(model: Model, conversations: list[Conversation]) -> list[tuple[int, Completion]]:
+def _answers(
+    model: Model, conversations: list[Conversation]
+) -> list[tuple[int, Completion | ModelFailure]]:
     """Returns at least one of the answers, each with its conversation's place: all of them, but
     for a model that goes on with the others when it is asked again."""
     some = getattr(model, "answer_some", None)
@@ -231,13 +241,13 @@ def _answers(model: Model, conversations: list[Conversation]) -> list[tuple[int,
 
 
 def _is_answered(answers: object, asked: int, *, all_of_them: bool) -> bool:
-    """Whether these are pairs of a place, each another one, and a Completion; and enough."""
+    """Whether these are pairs of a place, each another one, and an answer; and enough."""
     if not isinstance(answers, list):
         return False
     places = set()
     for answer in answers:
         match answer:
-            case (int(place), Completion()) if place in range(asked):
+            case (int(place), Completion() | ModelFailure()) if place in range(asked):
                 places.add(place)
             case _:
                 return False

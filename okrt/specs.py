@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -25,7 +26,9 @@ from okrt.models.checkpoint import (
     tokenizer_digest,
 )
 from okrt.models.counter import COUNTER
+from okrt.models.endpoint import endpoint, names_server
 from okrt.models.scripted import ScriptedModel
+from okrt.redact import api_key, redact
 from okrt.run import guard_family
 from okrt.runtimes.contracts import PERSISTENT, STATELESS
 from okrt.types import (
@@ -39,6 +42,9 @@ from okrt.types import (
     TaskFamily,
     TrainedUnder,
 )
+
+if TYPE_CHECKING:
+    from okrt.models.openai_server import ServerModel
 
 FAMILIES: Mapping[str, TaskFamily] = {"opaque_knapsack": OpaqueKnapsack()}
 CONTRACTS: Mapping[str, Contract] = {c.name: c for c in (PERSISTENT, STATELESS)}
@@ -60,8 +66,11 @@ class ModelSpec:
 
     label: str
     spec: str
+    """Without credentials: what is shown and written."""
     path: Path = field(default=Path(), compare=False)
     """The spec as an absolute path, for where it is one or stands for one."""
+    given: str = field(default="", compare=False, repr=False)
+    """The spec as it was given: what is used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +85,7 @@ def model_spec(text: str) -> ModelSpec:
     """Returns the label and spec of `[LABEL=]SPEC`.
 
     The default label is the spec itself for `expert:`, `tiny:` and `module:attribute`, else the
-    last part of the path.
+    last part of the path, or of the name that a server has for it.
 
     Raises:
         SpecError: the text is empty, its label cannot stand in a test id, or no such tiny
@@ -86,13 +95,18 @@ def model_spec(text: str) -> ModelSpec:
     label, spec = match.groups() if match else ("", text)
     if not spec.strip():
         raise SpecError(f"empty model {text!r}: give [LABEL=]SPEC")
+    given = spec
+    if "://" in given:
+        spec = redact(given)
+    if not label and names_server(given):
+        label = given.partition("@")[0].rpartition("/")[2]
     if not label:
         label = spec if ":" in spec else Path(spec).resolve().name
     kind, _, rest = spec.partition(":")
     if not _LABEL.match(label):
         raise SpecError(f"label {label!r} has characters a test id cannot hold: give LABEL={spec}")
     path = shipped_checkpoint(rest) if kind == "tiny" else Path(spec).resolve()
-    return ModelSpec(label, spec, path)
+    return ModelSpec(label, spec, path, given)
 
 
 def model_specs(texts: tuple[str, ...]) -> tuple[ModelSpec, ...]:
@@ -107,7 +121,7 @@ def model_specs(texts: tuple[str, ...]) -> tuple[ModelSpec, ...]:
 
 
 def check_model(spec: ModelSpec) -> None:
-    """Finds out, without loading any weights, whether a model can be had.
+    """Finds out, without loading any weights or asking any server, whether a spec names a model.
 
     Raises:
         SpecError: the spec names nothing, or a directory that holds no checkpoint.
@@ -115,6 +129,10 @@ def check_model(spec: ModelSpec) -> None:
     kind, _, rest = spec.spec.partition(":")
     if kind == "expert":
         _expert_function(rest, next(iter(EXPERTS)))
+    elif names_server(spec.given):
+        endpoint(spec.given)
+        if importlib.util.find_spec("openai") is None:
+            raise SpecError(f"{spec.spec} is on a server, which needs: pip install 'okrt[server]'")
     elif _is_attribute(spec):
         as_model(attribute(spec.spec), spec, Settings())
     else:
@@ -132,11 +150,13 @@ def load_model(
 
     Raises:
         SpecError: see `check_model`; or an expert is asked of a family that has none.
-        okrt.errors.ModelFailure: the checkpoint cannot be loaded.
+        UsageError: the checkpoint cannot be loaded, or the server cannot be used.
     """
     kind, _, rest = spec.spec.partition(":")
     if kind == "expert":
         return _expert(spec, rest, family, trained_under)
+    if names_server(spec.given):
+        return _server(spec, settings, trained_under)
     if _is_attribute(spec):
         model = as_model(attribute(spec.spec), spec, settings)
         return Agent(own_card(spec, model, trained_under), model)
@@ -153,6 +173,17 @@ def load_model(
             thinking=settings.thinking,
         ),
     )
+
+
+def check_server(spec: ModelSpec, settings: Settings) -> None:
+    """Finds out whether the server of a spec can be used, if it names one.
+
+    Raises:
+        SpecError: see `check_model`.
+        UsageError: the server cannot be used.
+    """
+    if names_server(spec.given):
+        _server_model(spec, settings).close()
 
 
 def as_model(found: Any, spec: ModelSpec, settings: Settings) -> Model:
@@ -343,12 +374,38 @@ def _is_attribute(spec: ModelSpec) -> bool:
 def _check_directory(spec: ModelSpec) -> None:
     if not spec.path.is_dir():
         raise SpecError(
-            f"unknown model {spec.spec!r}: give expert:NAME, a checkpoint directory, or "
-            "module:attribute"
+            f"unknown model {spec.spec!r}: give expert:NAME, a checkpoint directory, "
+            "NAME@http://host:port/v1, or module:attribute"
         )
     check_checkpoint(spec.path)
     if any(importlib.util.find_spec(name) is None for name in ("torch", "transformers")):
         raise SpecError(f"{spec.spec} is a checkpoint, which needs: pip install 'okrt[hf]'")
+
+
+def _server(spec: ModelSpec, settings: Settings, trained_under: TrainedUnder | None) -> Agent:
+    model = _server_model(spec, settings)
+    card = ModelCard(
+        spec.label,
+        spec.spec,
+        "server",
+        trained_under=trained_under or "unknown",
+        tokenizer=f"server:{model.facts.base or model.name}",
+        server=model.facts,
+    )
+    return Agent(card, model)
+
+
+def _server_model(spec: ModelSpec, settings: Settings) -> ServerModel:
+    check_model(spec)
+    from okrt.models.openai_server import ServerModel  # openai: loaded for a server alone
+
+    return ServerModel(
+        endpoint(spec.given),
+        temperature=settings.temperature,
+        max_new_tokens=settings.max_new_tokens,
+        thinking=settings.thinking,
+        key=api_key(os.environ),
+    )
 
 
 def _local_card(spec: ModelSpec, trained_under: TrainedUnder | None) -> ModelCard:

@@ -217,6 +217,26 @@ def _sum(values: Sequence[int | None]) -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What a server says of itself. None is "not known": most servers say little."""
+
+    url: str
+    """Its address, without credentials."""
+    version: str | None = None
+    context: int | None = None
+    """Tokens of the longest conversation that it takes."""
+    dtype: str | None = None
+    prefix_caching: bool | None = None
+    reasoning_parser: str | None = None
+    base: str | None = None
+    """The model that the one asked for is an adapter of."""
+    adapter_verified: bool | None = None
+    """Whether the adapter was seen to change log-probabilities; None: no adapter, or unverified."""
+    refused_fields: tuple[str, ...] = ()
+    """Fields of a request that it does not take: its own defaults for them are in force."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelCard:
     """Which model answered: what a row and a report need to name it."""
 
@@ -230,6 +250,8 @@ class ModelCard:
     """Digest of the tokenizer, or the name of the counter that stands in for one."""
     tiers: tuple[str, ...] | None = None
     """The tiers it was trained on, where known."""
+    server: ServerFacts | None = None
+    """What is known of the server, for a model that one has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,9 +437,11 @@ class Runtime(Protocol):
 class Model(Protocol):
     """Anything that continues conversations.
 
-    A model may have `answer_some(conversations) -> list[tuple[int, Completion]]` besides: at least
-    one completion, each with its conversation's place. The driver then goes on with those that are
-    answered, and passes the others again, the same objects, with what has become ready meanwhile.
+    A model may have `answer_some(conversations) -> list[tuple[int, Completion | ModelFailure]]`
+    besides: at least one answer, each with its conversation's place; a failure in a completion's
+    stead fails that episode alone. The driver then goes on with those that are answered, and passes
+    the others again, the same objects, with what has become ready meanwhile. It may have `close()`,
+    called when no more is asked.
     """
 
     @property

@@ -43,7 +43,7 @@ def read_options(config: pytest.Config) -> Options:
     models = specs.model_specs(tuple(values_of(config, "model")) or specs.DEFAULT_MODELS)
     trained = _trained_under(config, models)
     for model in models:
-        if config.hook.pytest_okrt_model(spec=model.spec) is None:
+        if config.hook.pytest_okrt_model(spec=model.given) is None:
             specs.check_model(model)
     names = tuple(values_of(config, "runtime")) or specs.DEFAULT_CONTRACTS
     contracts = tuple(

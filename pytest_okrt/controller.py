@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from okrt import specs
 from okrt.errors import RuntimeFailure, StoreError, UsageError
 from okrt.models.checkpoint import weight_bytes
+from okrt.redact import without_secrets
 from okrt.runtimes.contracts import PERSISTENT
 from okrt.store import decode_episode
 from okrt.types import Episode, Limits
@@ -116,11 +118,16 @@ class Controller(OkrtSession):
         return ("rerun", "R", "RERUN") if report.outcome == "rerun" else None
 
     def _begin(self, manifest: workers.Manifest) -> None:
-        """Starts the record; where no sandbox can be had, ends the session with one line."""
+        """Starts the record; where no sandbox or server can be had, ends the session with one
+        line."""
         try:
             self.runner.runtime.open(PERSISTENT, {}, Limits()).close()
-        except RuntimeFailure as error:
-            pytest.exit(f"okrt: {error}", returncode=pytest.ExitCode.USAGE_ERROR)
+            for model in self.options.models:
+                if self.config.hook.pytest_okrt_model(spec=model.given) is None:
+                    specs.check_server(model, self.options.settings)
+        except (RuntimeFailure, UsageError) as error:
+            line = without_secrets(str(error))
+            pytest.exit(f"okrt: {line}", returncode=pytest.ExitCode.USAGE_ERROR)
         self._recorder.start(manifest, self.runner.runtime)
 
     # -- both ------------------------------------------------------------------------------------

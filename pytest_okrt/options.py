@@ -18,8 +18,8 @@ class Declared(NamedTuple):
 
 OPTIONS = (
     Declared("model", "several", "[LABEL=]SPEC", "a model to evaluate: expert:NAME, a checkpoint "
-             "or adapter directory, module:attribute; repeatable (default: both experts); "
-             "OKRT_SHORT_OPTIONS=0 frees the short name"),
+             "or adapter directory, NAME@http://host:port/v1, module:attribute; "
+             "repeatable (default: both experts); OKRT_SHORT_OPTIONS=0 frees the short name"),
     Declared("runtime", "several", "NAME", "a runtime contract: persistent, stateless, or "
              "module:attribute; repeatable (default: both)"),
     Declared("tier", "several", "TIER", "a tier of the family; repeatable (default: the marker's)"),

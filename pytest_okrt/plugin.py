@@ -76,6 +76,7 @@ def session_of(config: pytest.Config) -> OkrtSession:
 
 def _open(config: pytest.Config) -> OkrtSession:
     from okrt.errors import UsageError
+    from okrt.redact import without_secrets
 
     try:
         if hasattr(config, "workerinput"):
@@ -86,7 +87,7 @@ def _open(config: pytest.Config) -> OkrtSession:
 
         return Controller(config, config.stash[_run])
     except UsageError as error:
-        raise pytest.UsageError(f"okrt: {error}") from None
+        raise pytest.UsageError(f"okrt: {without_secrets(str(error))}") from None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

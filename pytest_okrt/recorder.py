@@ -18,6 +18,7 @@ import pytest
 
 from okrt.analysis.rows import Row, row
 from okrt.errors import StoreError
+from okrt.redact import without_secrets
 from okrt.report.directory import derive
 from okrt.report.tables import terminal
 from okrt.store import RunDirectory
@@ -27,6 +28,7 @@ from pytest_okrt.arguments import Options
 PROGRESS_S = 10.0
 _PACKAGES = (
     "okrt", "pytest", "pytest-xdist", "msgspec", "numpy", "scipy", "torch", "transformers", "peft",
+    "openai",
 )  # fmt: skip
 
 
@@ -121,7 +123,7 @@ class Recorder:
         return {
             "okrt": metadata.version("okrt"),
             "created": self._created,
-            "arguments": [str(arg) for arg in self._config.invocation_params.args],
+            "arguments": [without_secrets(str(a)) for a in self._config.invocation_params.args],
             "sandbox": self._sandbox,
             "settings": msgspec.to_builtins(self._options.settings),
             "versions": {"python": platform.python_version(), **_versions()},

@@ -10,6 +10,7 @@ import pytest
 
 from okrt import specs
 from okrt.errors import InfrastructureError, OkrtError, RuntimeFailure, UsageError
+from okrt.models.endpoint import IN_FLIGHT
 from okrt.models.scripted import ScriptedModel
 from okrt.run import Case, run_cases
 from okrt.runtimes.host import ZygoteRuntime
@@ -76,10 +77,13 @@ class Runner:
 
     def close(self) -> None:
         self.runtime.close()
+        for found in self._agents.values():
+            if isinstance(found, Agent) and (close := getattr(found.model, "close", None)):
+                close()
 
     def _load(self, spec: CaseSpec) -> Agent:
         trained_under = self._options.trained_under.get(spec.model.label)
-        own = self._config.hook.pytest_okrt_model(spec=spec.model.spec)
+        own = self._config.hook.pytest_okrt_model(spec=spec.model.given)
         if own is not None:
             return Agent(specs.own_card(spec.model, own, trained_under), own)
         return specs.load_model(spec.model, spec.settings, spec.family.name, trained_under)
@@ -144,6 +148,9 @@ class Ahead:
 
     def _in_flight(self, spec: CaseSpec) -> int:
         try:
-            return 1 if isinstance(self._runner.agent(spec).model, ScriptedModel) else BATCH
+            agent = self._runner.agent(spec)
         except OkrtError:
             return 1
+        if agent.card.kind == "server":
+            return IN_FLIGHT
+        return 1 if isinstance(agent.model, ScriptedModel) else BATCH

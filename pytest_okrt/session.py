@@ -13,6 +13,7 @@ from typing import TypeVar
 import pytest
 
 from okrt.errors import OkrtError, UsageError
+from okrt.redact import without_secrets
 from okrt.types import Episode
 from pytest_okrt.arguments import read_options
 from pytest_okrt.cases import FIXTURES, CaseSpec, case_id, cases_of
@@ -70,7 +71,7 @@ class OkrtSession:
         try:
             return call()
         except OkrtError as error:
-            message = str(error)
+            message = without_secrets(str(error))
         pytest.fail(f"okrt: {message}", pytrace=False)  # outside, or pytest shows the whole chain
 
     def obtain(self, item: pytest.Item, spec: CaseSpec) -> Episode:

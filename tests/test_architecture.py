@@ -14,18 +14,20 @@ ROOT = Path(__file__).parents[1]
 ARROWS: dict[str, set[str]] = {
     "okrt.types": set(),
     "okrt.errors": set(),
+    "okrt.redact": set(),
     "okrt.families": {"okrt.types", "okrt.errors"},
     "okrt.runtimes": {"okrt.types", "okrt.errors"},
-    "okrt.models": {"okrt.types", "okrt.errors"},
+    "okrt.models": {"okrt.types", "okrt.errors", "okrt.redact"},
     "okrt.parse": {"okrt.types", "okrt.errors"},
     "okrt.store": {"okrt.types", "okrt.errors"},
     "okrt.analysis": {"okrt.types", "okrt.errors"},
     "okrt.prompts": {"okrt.types", "okrt.errors"},
     "okrt.episode": {"okrt.types", "okrt.parse", "okrt.prompts"},
-    "okrt.run": {"okrt.types", "okrt.errors", "okrt.prompts", "okrt.episode"},
+    "okrt.run": {"okrt.types", "okrt.errors", "okrt.redact", "okrt.prompts", "okrt.episode"},
     "okrt.report": {"okrt.types", "okrt.errors", "okrt.analysis", "okrt.store"},
     "okrt.specs": {
-        "okrt.types", "okrt.errors", "okrt.families", "okrt.models", "okrt.runtimes", "okrt.run",
+        "okrt.types", "okrt.errors", "okrt.redact", "okrt.families", "okrt.models",
+        "okrt.runtimes", "okrt.run",
     },
     "okrt.testing": {"okrt.types", "okrt.errors", "okrt.runtimes", "okrt.run", "okrt.specs"},
     "okrt.audit": {"okrt.types", "okrt.errors", "okrt.parse", "okrt.analysis"},
@@ -35,11 +37,11 @@ ARROWS: dict[str, set[str]] = {
     "okrt.fit": {"okrt.errors", "okrt.audit", "okrt.probe", "okrt.report"},
     "okrt.cli": {
         "okrt.types", "okrt.errors", "okrt.store", "okrt.analysis", "okrt.report", "okrt.specs",
-        "okrt.runtimes", "okrt.audit", "okrt.probe", "okrt.fit",
+        "okrt.runtimes", "okrt.audit", "okrt.probe", "okrt.fit", "okrt.redact",
     },
     "pytest_okrt": {
         "okrt.types", "okrt.errors", "okrt.store", "okrt.analysis", "okrt.report", "okrt.specs",
-        "okrt.run", "okrt.prompts", "okrt.models", "okrt.runtimes",
+        "okrt.run", "okrt.prompts", "okrt.models", "okrt.runtimes", "okrt.redact",
     },
     "training": {
         "okrt.types", "okrt.errors", "okrt.store", "okrt.analysis", "okrt.specs", "okrt.run",
@@ -49,6 +51,8 @@ ARROWS: dict[str, set[str]] = {
 """What each room may import of okrt, besides itself. `docs/architecture.md` draws it."""
 
 HEAVY = {"torch", "transformers", "peft", "trl", "accelerate", "datasets"}
+CLIENT = {"openai", "httpx2"}
+"""Imported where a server is asked, and nowhere else."""
 HEAVY_ROOMS = ("okrt.models.local", "okrt.models.engine", "okrt.models.refeeding", "training")
 
 MODULES = sorted(
@@ -95,7 +99,9 @@ def test_a_module_imports_along_the_arrows(path: Path) -> None:
             assert target == room or target in ARROWS[room], f"{module} imports {imported}"
         elif top in HEAVY:
             assert module.startswith(HEAVY_ROOMS), f"{module} imports {imported}"
-        elif room in ("okrt.types", "okrt.errors"):
+        elif top in CLIENT:
+            assert module == "okrt.models.openai_server", f"{module} imports {imported}"
+        elif room in ("okrt.types", "okrt.errors", "okrt.redact"):
             assert top in sys.stdlib_module_names, f"{module} imports {imported}"
 
 

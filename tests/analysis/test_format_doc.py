@@ -18,6 +18,7 @@ from okrt.types import (
     Failure,
     ModelCard,
     Outcome,
+    ServerFacts,
     Settings,
     Task,
     ToolCall,
@@ -30,7 +31,7 @@ from tests.analysis.build import sample
 DOC = (Path(__file__).parents[2] / "docs" / "format.md").read_text(encoding="utf-8")
 NOUNS = (
     Episode, Task, ModelCard, Settings, Trajectory, Turn, Completion, Usage, Execution, ToolCall,
-    Outcome, Failure,
+    Outcome, Failure, ServerFacts,
 )  # fmt: skip
 
 
