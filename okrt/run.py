@@ -70,27 +70,42 @@ def episode_id(case: Case) -> str:
         "repeat": case.repeat,
         "contract": case.contract.name,
         "model": [card.label, card.digest or spec],
-        "settings": _plain(case.settings),
+        "settings": _identity(case.settings),
         "prompt": prompt_digest(case.task, case.contract, case.settings),
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
+STOP_REPETITION = 512
+"""`Settings.stop_repetition` unless the user says otherwise."""
+
+
 @cache
-def _plain(settings: Settings) -> dict[str, Any]:
-    return asdict(settings)
+def _identity(settings: Settings) -> dict[str, Any]:
+    """Returns what names an episode. The usual stop on repetition is left out: an episode has the
+    name that it had before there was one."""
+    plain = asdict(settings)
+    if settings.stop_repetition in (None, STOP_REPETITION):
+        del plain["stop_repetition"]
+    return plain
 
 
-def run_cases(cases: Iterable[Case], runtime: Runtime, in_flight: int = 1) -> Iterator[Episode]:
+def run_cases(
+    cases: Iterable[Case],
+    runtime: Runtime,
+    in_flight: int = 1,
+    is_over: Callable[[Case], bool] = lambda case: False,
+) -> Iterator[Episode]:
     """Yields the episodes of the cases as they end, up to `in_flight` of one model at a time.
 
     Cases are drawn as places come free, one ahead. Closing the iterator closes the sessions that
-    are open. Failures come as episodes.
+    are open. Failures come as episodes. A case for which `is_over` is given up: this is asked when
+    it is drawn, and each time before the model is.
 
     Raises:
         okrt.errors.UsageError: the settings name no prompt.
     """
-    source = iter(cases)
+    source = (case for case in cases if not is_over(case))
     upcoming = next(source, None)
     live: list[_Live] = []
     try:
@@ -102,12 +117,13 @@ def run_cases(cases: Iterable[Case], runtime: Runtime, in_flight: int = 1) -> It
                     yield started
                 else:
                     live.append(started)
+            live = _going_on(live, is_over)
             ended = _step(live)
             live = [one for one in live if one.episode is None]
             yield from ended
     finally:
         for one in live:
-            one.session.close()
+            one.close()
 
 
 def failed(case: Case, error: Exception, boundary: Boundary) -> Episode:
@@ -154,8 +170,27 @@ class _Live:
     runtime: Runtime
     started: float
     model_s: float = 0.0
+    driven_s: float = 0.0
+    """Of harness and sandbox, without the turn under way."""
+    advanced: float = 0.0
+    """When that turn's reply had come."""
     batch_sizes: list[int] = field(default_factory=list)
     episode: Episode | None = None
+
+    def close(self) -> None:
+        self.rollout.close()
+        self.session.close()
+
+
+def _going_on(live: list[_Live], is_over: Callable[[Case], bool]) -> list[_Live]:
+    """Gives up those that are over; returns the others."""
+    kept = []
+    for one in live:
+        if is_over(one.case):
+            one.close()
+        else:
+            kept.append(one)
+    return kept
 
 
 def _same_model(live: list[_Live], case: Case) -> bool:
@@ -189,9 +224,10 @@ def _start(case: Case, runtime: Runtime) -> _Live | Episode:
     except BaseException:
         session.close()
         raise
-    return _Live(
-        case, id, environment, tuple(sorted(tools)), session, loop, conversation, runtime, started
-    )
+    names = tuple(sorted(tools))
+    live = _Live(case, id, environment, names, session, loop, conversation, runtime, started)
+    live.driven_s = perf_counter() - started
+    return live
 
 
 def _step(live: list[_Live]) -> list[Episode]:
@@ -255,8 +291,10 @@ def _is_answered(answers: object, asked: int, *, all_of_them: bool) -> bool:
 
 
 def _advance(one: _Live, completion: Completion) -> None:
+    one.advanced = perf_counter()
     try:
         one.conversation = one.rollout.send(completion)
+        one.driven_s += perf_counter() - one.advanced
     except StopIteration as stop:
         _end(one, _judged(one, stop.value))
     except UsageError:
@@ -270,22 +308,26 @@ def _judged(one: _Live, trajectory: Trajectory) -> Episode:
         outcome = one.environment.outcome()
     except FamilyError as error:
         return failed(one.case, error, "family")
+    now = perf_counter()
+    sandbox_s = sum(turn.timing.get("sandbox_s", 0.0) for turn in trajectory.turns)
     timing: dict[str, float | str] = {
-        "wall_s": perf_counter() - one.started,
+        "wall_s": now - one.started,
         "model_s": one.model_s,
-        "sandbox_s": sum(turn.timing.get("sandbox_s", 0.0) for turn in trajectory.turns),
+        "sandbox_s": sandbox_s,
+        "harness_s": max(0.0, one.driven_s + now - one.advanced - sandbox_s),
         "batch_size": sum(one.batch_sizes) / len(one.batch_sizes),
         "isolation": one.runtime.isolation,
     }
     if one.runtime.landlock_abi is not None:
         timing["landlock_abi"] = one.runtime.landlock_abi
+    if trajectory.usage.cached_tokens is not None:
+        timing["cached_tokens"] = trajectory.usage.cached_tokens
     return _record(one.case, one.id, trajectory, outcome, None, timing, one.tools)
 
 
 def _end(one: _Live, episode: Episode) -> None:
     one.episode = episode
-    one.rollout.close()
-    one.session.close()
+    one.close()
 
 
 def _record(

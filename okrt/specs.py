@@ -26,7 +26,7 @@ from okrt.models.checkpoint import (
     tokenizer_digest,
 )
 from okrt.models.counter import COUNTER
-from okrt.models.endpoint import endpoint, names_server
+from okrt.models.endpoint import IN_FLIGHT, endpoint, names_server
 from okrt.models.scripted import ScriptedModel
 from okrt.redact import api_key, redact
 from okrt.run import guard_family
@@ -71,6 +71,19 @@ class ModelSpec:
     """The spec as an absolute path, for where it is one or stands for one."""
     given: str = field(default="", compare=False, repr=False)
     """The spec as it was given: what is used."""
+    base: Path | None = None
+    """Of an adapter, in the stead of the base that it records."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """How a checkpoint on this machine or a server is asked; greedy replies of a checkpoint in fp32
+    do not depend on it."""
+
+    concurrency: int | None = None
+    """Conversations that are continued together; None: as many as usual."""
+    kv_tokens: int | None = None
+    """Tokens that the cache of a checkpoint holds at most; None: no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +158,7 @@ def load_model(
     settings: Settings,
     family: str,
     trained_under: TrainedUnder | None = None,
+    serving: Serving = Serving(),
 ) -> Agent:
     """Returns the model of a spec, ready to answer.
 
@@ -156,12 +170,12 @@ def load_model(
     if kind == "expert":
         return _expert(spec, rest, family, trained_under)
     if names_server(spec.given):
-        return _server(spec, settings, trained_under)
+        return _server(spec, settings, trained_under, serving.concurrency)
     if _is_attribute(spec):
         model = as_model(attribute(spec.spec), spec, settings)
         return Agent(own_card(spec, model, trained_under), model)
     _check_directory(spec)
-    from okrt.models.local import LocalModel  # torch: loaded for a checkpoint alone
+    from okrt.models.local import BATCH_SIZE, LocalModel  # torch: loaded for a checkpoint alone
 
     card = _local_card(spec, trained_under)
     return Agent(
@@ -171,6 +185,10 @@ def load_model(
             temperature=settings.temperature,
             max_new_tokens=settings.max_new_tokens,
             thinking=settings.thinking,
+            batch_size=serving.concurrency or BATCH_SIZE,
+            kv_tokens=serving.kv_tokens,
+            stop_repetition=settings.stop_repetition,
+            base=spec.base,
         ),
     )
 
@@ -377,13 +395,15 @@ def _check_directory(spec: ModelSpec) -> None:
             f"unknown model {spec.spec!r}: give expert:NAME, a checkpoint directory, "
             "NAME@http://host:port/v1, or module:attribute"
         )
-    check_checkpoint(spec.path)
+    check_checkpoint(spec.path, spec.base)
     if any(importlib.util.find_spec(name) is None for name in ("torch", "transformers")):
         raise SpecError(f"{spec.spec} is a checkpoint, which needs: pip install 'okrt[hf]'")
 
 
-def _server(spec: ModelSpec, settings: Settings, trained_under: TrainedUnder | None) -> Agent:
-    model = _server_model(spec, settings)
+def _server(
+    spec: ModelSpec, settings: Settings, trained_under: TrainedUnder | None, concurrency: int | None
+) -> Agent:
+    model = _server_model(spec, settings, concurrency)
     card = ModelCard(
         spec.label,
         spec.spec,
@@ -395,7 +415,9 @@ def _server(spec: ModelSpec, settings: Settings, trained_under: TrainedUnder | N
     return Agent(card, model)
 
 
-def _server_model(spec: ModelSpec, settings: Settings) -> ServerModel:
+def _server_model(
+    spec: ModelSpec, settings: Settings, concurrency: int | None = None
+) -> ServerModel:
     check_model(spec)
     from okrt.models.openai_server import ServerModel  # openai: loaded for a server alone
 
@@ -405,6 +427,7 @@ def _server_model(spec: ModelSpec, settings: Settings) -> ServerModel:
         max_new_tokens=settings.max_new_tokens,
         thinking=settings.thinking,
         key=api_key(os.environ),
+        concurrency=concurrency or IN_FLIGHT,
     )
 
 
@@ -415,8 +438,8 @@ def _local_card(spec: ModelSpec, trained_under: TrainedUnder | None) -> ModelCar
         spec.label,
         spec.spec,
         "local",
-        digest=checkpoint_digest(path),
+        digest=checkpoint_digest(path, spec.base),
         trained_under=trained_under or declared.trained_under,
-        tokenizer=tokenizer_digest(path),
+        tokenizer=tokenizer_digest(path, spec.base),
         tiers=declared.tiers,
     )

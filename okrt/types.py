@@ -55,6 +55,8 @@ class Usage:
     completion_tokens: int | None = None
     reasoning_tokens: int | None = None
     cached_tokens: int | None = None
+    """Of the prompt's, those a prefix cache held; of a checkpoint on this machine, those fed in the
+    episode's own earlier turns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ class Completion:
     usage: Usage
     token_ids: tuple[int, ...] | None = None
     """The generated ids without the end-of-turn token; the source of truth for later turns."""
+    looped: bool | None = None
+    """Whether it was cut (`length`) for repeating itself; None: that was not looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +277,9 @@ class Settings:
     """Prompt plus completion tokens over all turns, or None."""
     packages: tuple[str, ...] = ()
     """Packages beyond the standard library that blocks may import."""
+    stop_repetition: int | None = None
+    """Tokens that must repeat themselves for a reply to be stopped; 0: never. None: as the model
+    does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,8 +307,8 @@ class Episode:
     outcome: Outcome | None
     failure: Failure | None = None
     timing: Mapping[str, float | str] = field(default_factory=dict)
-    """`wall_s`, `model_s`, `sandbox_s`, `batch_size`, `isolation`, `landlock_abi`: what no two runs
-    share."""
+    """`wall_s`, `model_s`, `sandbox_s`, `harness_s`, `batch_size`, `cached_tokens`, `isolation`,
+    `landlock_abi`: what no two runs share."""
     tools: tuple[str, ...] = ()
     """Names of the tools that the blocks could call, sorted."""
 
@@ -441,7 +448,8 @@ class Model(Protocol):
     besides: at least one answer, each with its conversation's place; a failure in a completion's
     stead fails that episode alone. The driver then goes on with those that are answered, and passes
     the others again, the same objects, with what has become ready meanwhile. It may have `close()`,
-    called when no more is asked.
+    called when no more is asked, and `concurrency`, a whole number: how many conversations it is
+    best asked together.
     """
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,8 +11,11 @@ import pytest
 
 from okrt import specs, types
 from okrt.errors import SpecError, UsageError
+from okrt.models.checkpoint import check_checkpoint, is_adapter
+from okrt.models.repetition import SHORTEST
 from okrt.prompts import PROMPT_SETS, instructions
-from okrt.specs import ModelSpec
+from okrt.run import STOP_REPETITION
+from okrt.specs import ModelSpec, Serving
 from okrt.store import check_new
 from okrt.types import Contract, Settings, TrainedUnder
 from pytest_okrt.options import value_of, values_of
@@ -32,6 +35,8 @@ class Options:
     out: Path | None
     estimate: bool
     unsafe_runtime: bool
+    serving: Serving
+    cell_minutes: float | None
 
 
 def read_options(config: pytest.Config) -> Options:
@@ -41,6 +46,7 @@ def read_options(config: pytest.Config) -> Options:
         okrt.errors.UsageError: the message names the value and the remedy.
     """
     models = specs.model_specs(tuple(values_of(config, "model")) or specs.DEFAULT_MODELS)
+    models = _with_base(config, models)
     trained = _trained_under(config, models)
     for model in models:
         if config.hook.pytest_okrt_model(spec=model.given) is None:
@@ -68,7 +74,24 @@ def read_options(config: pytest.Config) -> Options:
         out=_checked_out(config, out) if out is not None else None,
         estimate=bool(value_of(config, "estimate")),
         unsafe_runtime=bool(value_of(config, "unsafe-runtime")),
+        serving=Serving(_whole(config, "concurrency", None), _whole(config, "kv-tokens", None)),
+        cell_minutes=_minutes(value_of(config, "cell-minutes")),
     )
+
+
+def _with_base(config: pytest.Config, models: tuple[ModelSpec, ...]) -> tuple[ModelSpec, ...]:
+    """Returns the models, the adapters among them with the base that was given."""
+    text = value_of(config, "base-model")
+    if text is None:
+        return models
+    if not any(is_adapter(model.path) for model in models):
+        raise UsageError(f"--okrt-base-model {text!r}: none of the models is an adapter")
+    base = (config.invocation_params.dir / text).resolve()
+    try:
+        check_checkpoint(base)
+    except SpecError as error:
+        raise UsageError(f"--okrt-base-model {error}") from None
+    return tuple(replace(model, base=base) if is_adapter(model.path) else model for model in models)
 
 
 def _checked_out(config: pytest.Config, text: str) -> Path:
@@ -95,6 +118,7 @@ def _settings(config: pytest.Config) -> Settings:
         max_new_tokens=_whole(config, "max-new-tokens", None) or default.max_new_tokens,
         observation_chars=_whole(config, "observation-chars", None) or default.observation_chars,
         packages=tuple(sorted(set(values_of(config, "allow-package")))),
+        stop_repetition=_repetition(config),
     )
 
 
@@ -141,3 +165,26 @@ def _temperature(value: str) -> float:
     if not 0 <= temperature < float("inf"):
         raise UsageError(f"--okrt-temperature {value!r}: give 0 (greedy) or a positive number")
     return temperature
+
+
+def _repetition(config: pytest.Config) -> int:
+    value = value_of(config, "stop-repetition")
+    if value is None or value == "off":
+        return STOP_REPETITION if value is None else 0
+    if not str(value).strip().isdecimal() or int(value) < SHORTEST:
+        raise UsageError(
+            f"--okrt-stop-repetition {value!r}: give off or a whole number of at least {SHORTEST}"
+        )
+    return int(value)
+
+
+def _minutes(value: str | None) -> float | None:
+    if value is None:
+        return None
+    try:
+        minutes = float(value)
+    except ValueError:
+        minutes = 0.0
+    if not 0 < minutes < float("inf"):
+        raise UsageError(f"--okrt-cell-minutes {value!r}: give a positive number of minutes")
+    return minutes

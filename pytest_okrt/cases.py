@@ -10,8 +10,9 @@ import pytest
 
 from okrt import specs
 from okrt.errors import UsageError
+from okrt.run import Case
 from okrt.specs import ModelSpec
-from okrt.types import Contract, Episode, Settings, TaskFamily
+from okrt.types import Contract, Episode, Settings, Task, TaskFamily
 from pytest_okrt.arguments import Options
 
 FIXTURES = ("episode", "okrt_model", "okrt_contract", "okrt_task")
@@ -62,16 +63,23 @@ class CaseSpec:
 
 def key_of(episode: Episode) -> tuple[Any, ...]:
     """Returns the key of the case that an episode is of."""
-    task = episode.task
-    return (
-        task.family,
-        task.tier,
-        task.seed,
-        episode.repeat,
-        episode.model.label,
-        episode.contract,
-        episode.settings,
+    return _key(
+        episode.task, episode.repeat, episode.model.label, episode.contract, episode.settings
     )
+
+
+def key_of_case(case: Case) -> tuple[Any, ...]:
+    """Returns the key of the coordinates that a case was made of."""
+    return _key(case.task, case.repeat, case.card.label, case.contract.name, case.settings)
+
+
+def cell_of_case(case: Case) -> tuple[str, ...]:
+    """Returns the cell of the coordinates that a case was made of."""
+    return (case.task.family, case.task.tier, case.card.label, case.contract.name)
+
+
+def _key(task: Task, repeat: int, model: str, contract: str, settings: Settings) -> tuple[Any, ...]:
+    return (task.family, task.tier, task.seed, repeat, model, contract, settings)
 
 
 def cases_of(mark: pytest.Mark, options: Options) -> list[CaseSpec]:

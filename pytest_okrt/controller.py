@@ -23,6 +23,7 @@ from okrt.types import Episode, Limits
 from pytest_okrt import workers
 from pytest_okrt.cases import CaseSpec
 from pytest_okrt.estimate import estimate
+from pytest_okrt.limits import NotRun
 from pytest_okrt.recorder import Recorder
 from pytest_okrt.runner import Ahead
 from pytest_okrt.session import COLLECT_ERROR, OkrtSession, manifest_of, selected
@@ -46,7 +47,7 @@ class Controller(OkrtSession):
         workers_wanted = len(self.config.getoption("tx", None) or ())
         return [
             f"okrt: each of {workers_wanted} workers loads {model.label} "
-            f"({weight_bytes(Path(model.spec)) / 2**20:,.0f} MiB); to share one, serve it"
+            f"({weight_bytes(model.path, model.base) / 2**20:,.0f} MiB); to share one, serve it"
             for model in self.options.models
             if workers_wanted and Path(model.spec).is_dir()
         ]
@@ -75,7 +76,11 @@ class Controller(OkrtSession):
     def obtain(self, item: pytest.Item, spec: CaseSpec) -> Episode:
         if self._ahead is None or not self._ahead.has(spec):
             raise UsageError("ask for the fixture `episode` in the test's arguments")
-        return self._ahead.take(spec)
+        try:
+            return self._ahead.take(spec)
+        except NotRun:
+            self._recorder.not_run.add(item.nodeid)
+            raise
 
     # -- in charge of workers --------------------------------------------------------------------
 
@@ -84,7 +89,10 @@ class Controller(OkrtSession):
         for name, value in report.user_properties:
             if name == workers.RECORD:
                 self._recorder.add(decode_episode(str(value).encode()))
-        kept = [pair for pair in report.user_properties if pair[0] != workers.RECORD]
+            elif name == workers.NOT_RUN:
+                self._recorder.not_run.add(report.nodeid)
+        ours = (workers.RECORD, workers.NOT_RUN)
+        kept = [pair for pair in report.user_properties if pair[0] not in ours]
         report.user_properties[:] = kept
 
     def collected(self, worker: str) -> None:

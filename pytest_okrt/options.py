@@ -42,6 +42,16 @@ OPTIONS = (
              "the history) or keep (default: off)"),
     Declared("trained-under", "several", "LABEL=CONTRACT", "declares what a model was trained "
              "under: persistent, stateless or mixed; repeatable"),
+    Declared("base-model", "value", "DIR", "the base of the adapters among the models, in place of "
+             "the one that they record"),
+    Declared("concurrency", "value", "N", "episodes in flight in one process; a scripted model's "
+             "run one by one (default: what the model can use, 16)"),
+    Declared("kv-tokens", "value", "N", "tokens that a checkpoint's cache holds at most, counted "
+             "as episodes times the longest; beyond it episodes wait (default: no limit)"),
+    Declared("stop-repetition", "value", "N|off", "stop a checkpoint's reply whose last N tokens "
+             "are one piece at least eight times over (default: 512)"),
+    Declared("cell-minutes", "value", "M", "stop a cell after so many minutes: what it has is "
+             "kept, the rest is not run (default: no limit)"),
     Declared("allow-package", "several", "NAME", "a package that blocks may import beside the "
              "standard library, read-only; repeatable"),
     Declared("unsafe-runtime", "flag", "", "run the models' code without a sandbox, with your own "

@@ -21,6 +21,7 @@ from okrt.errors import StoreError
 from okrt.redact import without_secrets
 from okrt.report.directory import derive
 from okrt.report.tables import terminal
+from okrt.report.texts import time_spent
 from okrt.store import RunDirectory
 from okrt.types import Episode, Runtime
 from pytest_okrt.arguments import Options
@@ -39,6 +40,8 @@ class Recorder:
         self.path = path
         self.rows: list[Row] = []
         self.manifest: Mapping[str, Any] = {}
+        self.not_run: set[str] = set()
+        """Tests for whose cases the time of their cell was over."""
         self.not_written = ""
         """Why the end of the record could not be written, or nothing."""
         self._config = config
@@ -98,6 +101,10 @@ class Recorder:
             broken = sum(row.failure is not None for row in self.rows)
             apart = f", {broken} broken off by infrastructure" if broken else ""
             lines.append(f"incomplete: {len(self.rows) - broken} of {wanted} episodes{apart}")
+        if self.not_run:
+            lines.append(f"not run, the time of their cell was over: {len(self.not_run)} cases")
+        if spent := time_spent(self.rows):
+            lines.append(spent)
         if self.not_written:
             lines.append(f"not written: {self.not_written}")
         lines += [f"run: {_shown(self.path)}", "no gates: nothing was decided"]
@@ -136,6 +143,7 @@ class Recorder:
             },
             "manifest": self.manifest,
             "complete": complete,
+            "not_run": sorted(self.not_run),
         }
 
 

@@ -10,17 +10,17 @@ import pytest
 
 from okrt import specs
 from okrt.errors import InfrastructureError, OkrtError, RuntimeFailure, UsageError
-from okrt.models.endpoint import IN_FLIGHT
 from okrt.models.scripted import ScriptedModel
 from okrt.run import Case, run_cases
 from okrt.runtimes.host import ZygoteRuntime
 from okrt.specs import Agent
 from okrt.types import Episode, Task
 from pytest_okrt.arguments import Options
-from pytest_okrt.cases import CaseSpec, key_of
+from pytest_okrt.cases import CaseSpec, cell_of_case, key_of, key_of_case
+from pytest_okrt.limits import CellClock
 
-BATCH = 16
-"""Episodes of one model in flight where the model answers batches."""
+CONCURRENCY = 16
+"""Episodes of one model in flight where the model answers batches and says no other number."""
 
 
 class Runner:
@@ -29,6 +29,7 @@ class Runner:
     def __init__(self, options: Options, config: pytest.Config) -> None:
         self._options = options
         self._config = config
+        self.clock = CellClock(options.cell_minutes)
         self._agents: dict[tuple[str, str], Agent | OkrtError] = {}
         try:
             self.runtime = ZygoteRuntime(
@@ -72,8 +73,26 @@ class Runner:
         return specs.make_task(spec.family, spec.seed, spec.tier)
 
     def run(self, case: Case) -> Episode:
-        """Returns the episode of one case."""
-        return next(run_cases([case], self.runtime))
+        """Returns the episode of one case. Raises NotRun: the time of its cell was over."""
+        episode = next(run_cases([case], self.runtime, is_over=self.is_over), None)
+        if episode is None:
+            raise self.clock.not_run()
+        return episode
+
+    def is_over(self, case: Case) -> bool:
+        """Whether the time of the cell of a case is over; it begins with the first question."""
+        return self.clock.is_over(cell_of_case(case))
+
+    def in_flight(self, spec: CaseSpec) -> int:
+        """Returns how many episodes of a model are run together."""
+        try:
+            model = self.agent(spec).model
+        except OkrtError:
+            return 1
+        if isinstance(model, ScriptedModel):
+            return 1
+        own = max(1, int(getattr(model, "concurrency", CONCURRENCY)))
+        return self._options.serving.concurrency or own
 
     def close(self) -> None:
         self.runtime.close()
@@ -86,7 +105,9 @@ class Runner:
         own = self._config.hook.pytest_okrt_model(spec=spec.model.given)
         if own is not None:
             return Agent(specs.own_card(spec.model, own, trained_under), own)
-        return specs.load_model(spec.model, spec.settings, spec.family.name, trained_under)
+        return specs.load_model(
+            spec.model, spec.settings, spec.family.name, trained_under, self._options.serving
+        )
 
 
 class Ahead:
@@ -134,8 +155,17 @@ class Ahead:
         for _, group in groupby(wanted, key=lambda spec: (spec.model.label, spec.family.name)):
             specs = list(group)
             yield from run_cases(
-                self._cases(specs), self._runner.runtime, self._in_flight(specs[0])
+                self._cases(specs),
+                self._runner.runtime,
+                self._runner.in_flight(specs[0]),
+                self._is_over,
             )
+
+    def _is_over(self, case: Case) -> bool:
+        over = self._runner.is_over(case)
+        if over:
+            self._done[key_of_case(case)] = self._runner.clock.not_run()
+        return over
 
     def _cases(self, wanted: Iterable[CaseSpec]) -> Iterator[Case]:
         for spec in wanted:
@@ -145,12 +175,3 @@ class Ahead:
                 self._done[spec.key] = error
             else:
                 yield case
-
-    def _in_flight(self, spec: CaseSpec) -> int:
-        try:
-            agent = self._runner.agent(spec)
-        except OkrtError:
-            return 1
-        if agent.card.kind == "server":
-            return IN_FLIGHT
-        return 1 if isinstance(agent.model, ScriptedModel) else BATCH

@@ -14,9 +14,11 @@ from okrt.store import encode_episode
 from okrt.types import Episode
 from pytest_okrt import workers
 from pytest_okrt.cases import CaseSpec
+from pytest_okrt.limits import NotRun
 from pytest_okrt.session import OkrtSession, manifest_of, selected
 
-_record = pytest.StashKey[str]()
+_record = pytest.StashKey[tuple[str, str]]()
+"""A property of the report, by name."""
 
 
 class Worker(OkrtSession):
@@ -54,8 +56,12 @@ class Worker(OkrtSession):
         case = self.runner.case(spec)
         died = InfrastructureError(f"worker crashed while running {item.nodeid}")
         workers.write_current(self.run, self._id, encode_episode(failed(case, died, "worker")))
-        episode = self.runner.run(case)
-        item.stash[_record] = encode_episode(episode).decode()
+        try:
+            episode = self.runner.run(case)
+        except NotRun as error:
+            item.stash[_record] = workers.NOT_RUN, str(error)
+            raise
+        item.stash[_record] = workers.RECORD, encode_episode(episode).decode()
         return episode
 
     @pytest.hookimpl(wrapper=True)
@@ -65,7 +71,7 @@ class Worker(OkrtSession):
         report = yield
         record = item.stash.get(_record, None)
         if record is not None:
-            report.user_properties.append((workers.RECORD, record))
+            report.user_properties.append(record)
             del item.stash[_record]
         return report
 

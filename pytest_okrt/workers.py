@@ -17,6 +17,8 @@ from okrt.store import replace_file
 
 RECORD = "okrt_episode"
 """The name of the report property that carries a record to the controller."""
+NOT_RUN = "okrt_not_run"
+"""The name of the one that says that the time of the cell was over."""
 FOLDER = "workers"
 Manifest = dict[str, dict[str, Any]]
 

@@ -53,7 +53,10 @@ ARROWS: dict[str, set[str]] = {
 HEAVY = {"torch", "transformers", "peft", "trl", "accelerate", "datasets"}
 CLIENT = {"openai", "httpx2"}
 """Imported where a server is asked, and nowhere else."""
-HEAVY_ROOMS = ("okrt.models.local", "okrt.models.engine", "okrt.models.refeeding", "training")
+HEAVY_ROOMS = (
+    *(f"okrt.models.{name}" for name in ("local", "engine", "kv", "refeeding", "weights")),
+    "training",
+)
 
 MODULES = sorted(
     path for room in ("okrt", "pytest_okrt", "training") for path in (ROOT / room).rglob("*.py")

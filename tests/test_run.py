@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from okrt.errors import FamilyError, ModelFailure, RuntimeFailure
-from okrt.run import Case, episode_id, run_cases
+from okrt.run import STOP_REPETITION, Case, episode_id, run_cases
 from okrt.runtimes.contracts import PERSISTENT, STATELESS
 from okrt.types import Completion, Episode, Execution, ModelCard, Outcome, Settings, Task
 from tests.toys import FAMILY, Counter, Counting, FakeRuntime, Says, block, completion
@@ -79,6 +79,29 @@ def test_a_model_is_never_asked_together_with_another() -> None:
     cases = [case(one, 0), case(one, 1), case(other, 2), case(other, 3)]
     assert len(list(run_cases(cases, FakeRuntime(), 3))) == 4
     assert one.batches == other.batches == [2]
+
+
+def test_what_is_over_is_given_up_and_the_rest_goes_on() -> None:
+    """Seed 1 is over before it begins, seed 2 once it is under way."""
+    runtime = FakeRuntime()
+    model = Says(block("add(1)"), block("add(1)"), block("finish()"))
+    cases = [case(model, seed) for seed in range(5)]
+
+    def is_over(one: Case) -> bool:
+        return one.task.seed == 1 or (one.task.seed == 2 and len(model.batches) > 1)
+
+    found = list(run_cases(cases, runtime, 2, is_over))
+    assert sorted(episode.task.seed for episode in found) == [0, 3, 4]
+    assert all(episode.failure is None for episode in found)
+    assert [session.closed for session in runtime.sessions] == [1, 1, 1, 1]
+
+
+def test_the_usual_stop_on_repetition_is_no_part_of_the_name() -> None:
+    def name(stop: int | None) -> str:
+        return episode_id(case(Says(), settings=Settings(stop_repetition=stop)))
+
+    assert name(None) == name(STOP_REPETITION)
+    assert len({name(None), name(0), name(100)}) == 3
 
 
 class OneAtATime(Says):

@@ -152,6 +152,10 @@ class Row:
     """Packages beyond the standard library that blocks may import."""
     trained_on_tier: bool | None = None
     """Whether the model was trained on tasks of this tier; None where that is not known."""
+    repetition_stops: int | None = None
+    """Replies that were cut for repeating themselves; None where that was not looked at."""
+    adapter_verified: bool | None = None
+    """Whether a server's adapter was seen to change anything; None: no adapter, or unverified."""
 
 
 def row(episode: Episode) -> Row:
@@ -204,6 +208,7 @@ def _identity(episode: Episode) -> dict[str, Any]:
         "model_digest": model.digest,
         "model_kind": model.kind,
         "trained_under": model.trained_under,
+        "adapter_verified": None if model.server is None else model.server.adapter_verified,
         "trained_on_tier": None if model.tiers is None else episode.task.tier in model.tiers,
         "prompt_set": settings.prompt_set,
         "prompt_digest": episode.prompt_digest,
@@ -269,7 +274,13 @@ def _counts(trajectory: Trajectory | None, tools: Sequence[str]) -> dict[str, An
         "repeated_inspections": _repeated_inspections(executions),
         "restarts": sum(execution.restarted for execution in executions),
         "recovery_turns": recovery_turns(turns),
+        "repetition_stops": _repetition_stops(turns),
     }
+
+
+def _repetition_stops(turns: Sequence[Turn]) -> int | None:
+    known = [t.completion.looped for t in turns if t.completion.looped is not None]
+    return sum(known) if known else None
 
 
 def _tokens(turns: Sequence[Turn]) -> tuple[int | None, int | None, int | None]:

@@ -66,8 +66,10 @@ def is_adapter(path: Path) -> bool:
     return (path / ADAPTER_CONFIG).is_file()
 
 
-def check_checkpoint(path: Path) -> None:
+def check_checkpoint(path: Path, base: Path | None = None) -> None:
     """Returns where `path` holds a model, its tokenizer, and the base of an adapter.
+
+    Here and below, `base` stands in for the base that an adapter records.
 
     Raises:
         SpecError: it does not; the message names what is missing and the remedy.
@@ -77,10 +79,10 @@ def check_checkpoint(path: Path) -> None:
     if is_adapter(path):
         if not _matching(path, _ADAPTER_WEIGHTS):
             raise SpecError(f"{path}: no adapter_model.safetensors; save the adapter again")
-        base = base_path(path)
-        if is_adapter(base):
-            raise SpecError(f"{path}: its base {base} is itself an adapter; merge that one first")
-        check_checkpoint(base)
+        below = base_path(path, base)
+        if is_adapter(below):
+            raise SpecError(f"{path}: its base {below} is itself an adapter; merge that one first")
+        check_checkpoint(below)
         return
     missing = [
         what
@@ -98,59 +100,63 @@ def check_checkpoint(path: Path) -> None:
         )
 
 
-def base_path(path: Path) -> Path:
-    """Returns the directory of the model that the adapter in `path` was trained on.
+def base_path(path: Path, base: Path | None = None) -> Path:
+    """Returns the directory of the model that the adapter in `path` is put on: `base`, or else the
+    one that it records.
 
     A relative path is tried from the working directory, then from the adapter's.
 
     Raises:
         SpecError: adapter_config.json is not one, or the base is not there.
     """
+    if base is not None:
+        return base
     config = path / ADAPTER_CONFIG
     try:
         recorded = msgspec.json.decode(config.read_bytes(), type=_AdapterConfig)
     except msgspec.MsgspecError as error:
         raise SpecError(f"{config}: not the configuration of an adapter: {error}") from error
-    base = recorded.base_model_name_or_path
-    for candidate in (Path(base), path / base):
+    name = recorded.base_model_name_or_path
+    for candidate in (Path(name), path / name):
         if candidate.is_dir():
             return candidate
     raise SpecError(
-        f"{path}: the adapter's base {base!r} is not there; put the base model at that path, or "
-        f"write its directory as base_model_name_or_path into {config}"
+        f"{path}: the adapter's base {name!r} is not there; put the base model at that path, or "
+        f"name its directory: --okrt-base-model, or base_model_name_or_path in {config}"
     )
 
 
-def tokenizer_path(path: Path) -> Path:
+def tokenizer_path(path: Path, base: Path | None = None) -> Path:
     """Returns the directory whose tokenizer is used: an adapter's own if it brings one."""
-    return path if _matching(path, _VOCABULARIES) or not is_adapter(path) else base_path(path)
+    own = _matching(path, _VOCABULARIES) or not is_adapter(path)
+    return path if own else base_path(path, base)
 
 
-def weight_bytes(path: Path) -> int:
+def weight_bytes(path: Path, base: Path | None = None) -> int:
     """Returns the size on disk of the weights, an adapter's base included."""
     own = sum(file.stat().st_size for file in _weight_files(path))
-    return own + (weight_bytes(base_path(path)) if is_adapter(path) else 0)
+    return own + (weight_bytes(base_path(path, base)) if is_adapter(path) else 0)
 
 
-def checkpoint_digest(path: Path) -> str:
+def checkpoint_digest(path: Path, base: Path | None = None) -> str:
     """Returns the digest of whatever decides the answers; an adapter's includes its base's.
 
     It depends neither on where the directories lie nor on `okrt.json`.
     """
     files = _weight_files(path) + [path / name for name in _BEHAVIOUR if (path / name).is_file()]
     parts = {file.name: _file_digest(file) for file in files}
-    parts["tokenizer"] = tokenizer_digest(path)
+    parts["tokenizer"] = tokenizer_digest(path, base)
     if is_adapter(path):
         config = json.loads((path / ADAPTER_CONFIG).read_bytes())
         parts[ADAPTER_CONFIG] = _digest_of({**config, "base_model_name_or_path": None})
-        parts["base"] = checkpoint_digest(base_path(path))
+        parts["base"] = checkpoint_digest(base_path(path, base))
     return _digest_of(parts)
 
 
-def tokenizer_digest(path: Path) -> str:
+def tokenizer_digest(path: Path, base: Path | None = None) -> str:
     """Returns the digest of what turns text into ids: the same for two checkpoints that tokenise
     alike, however their padding, truncation or chat template differ."""
-    home = tokenizer_path(path)
+    home = tokenizer_path(path, base)
     fast = home / "tokenizer.json"
     if fast.is_file():
         content = json.loads(fast.read_bytes())

@@ -13,20 +13,11 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
-from peft import PeftModel
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    GenerationConfig,
-    PreTrainedTokenizerBase,
-)
-from transformers.utils import logging as transformers_logging
 
 from okrt.errors import ModelFailure, UsageError
-from okrt.models.checkpoint import base_path, check_checkpoint, is_adapter, tokenizer_path
+from okrt.models.checkpoint import base_path, check_checkpoint
 from okrt.models.engine import Engine, Reply, can_serve
 from okrt.models.refeeding import Refeeding
 from okrt.models.rendering import (
@@ -36,7 +27,7 @@ from okrt.models.rendering import (
     reasoning_tokens,
     template_options,
 )
-from okrt.models.template import chat_template
+from okrt.models.weights import load_tokenizer, load_weights, one_line
 from okrt.types import Completion, Conversation, Message, Thinking, Usage
 
 BATCH_SIZE = 16
@@ -55,6 +46,9 @@ class LocalModel:
         max_new_tokens: int,
         thinking: Thinking,
         batch_size: int = BATCH_SIZE,
+        kv_tokens: int | None = None,
+        stop_repetition: int | None = None,
+        base: Path | None = None,
     ) -> None:
         """Loads the checkpoint: in bf16 on a GPU where there is one, else in fp32 on the CPU.
 
@@ -64,28 +58,36 @@ class LocalModel:
             max_new_tokens: the longest reply, in tokens.
             thinking: `off` tells the template so.
             batch_size: conversations that are continued together.
+            kv_tokens: tokens that the cache of keys and values holds at most, counted as
+                conversations times the longest; beyond it conversations wait. One that is larger is
+                continued alone.
+            stop_repetition: tokens that must repeat themselves for a reply to be stopped
+                (`okrt.models.repetition`); None and 0: it never is.
+            base: stands in for the base that an adapter records.
 
         Raises:
             UsageError: no checkpoint there, it cannot be loaded, or the adapter changes nothing.
         """
-        check_checkpoint(path)
+        check_checkpoint(path, base)
         if "PYTEST_XDIST_WORKER" in os.environ:
             torch.set_num_threads(1)  # as many processes as cores already
         self.name = path.resolve().name
+        self.concurrency = batch_size
         self._temperature = temperature
         self._max_new_tokens = max_new_tokens
-        self._batch_size = batch_size
+        self._kv_tokens, self._window = kv_tokens, stop_repetition or None
         self._template_kwargs = template_options(thinking)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._tokenizer = _load_tokenizer(path)
-        base = _load_model(base_path(path) if is_adapter(path) else path, self._device)
-        with _one_line(path):
-            self._stop_ids = self._find_stop_ids(base.generation_config.eos_token_id)
+        self._tokenizer = load_tokenizer(path, base)
+        self._weights, self._adapter = load_weights(path, base, self._device)
+        with one_line(path):
+            self._stop_ids = self._find_stop_ids(self._weights.eos)
             appends = appends_only(self._tokenizer, self._template_kwargs)
-        # Blank, because `generate` fills what it was not told from here: top_k, penalties, ...
-        base.generation_config = GenerationConfig()
-        self._context: int | None = getattr(base.config, "max_position_embeddings", None)
-        self._model = self._adapt(base, path) if is_adapter(path) else base
+        self._context: int | None = getattr(
+            self._weights.model.config, "max_position_embeddings", None
+        )
+        if self._adapter is not None:
+            self._check_adapter(path, base)
         self._decoder = self._make_decoder()
         self._unfinished: dict[int, tuple[Conversation, Reply]] = {}
         self._told_of_rewriting = False
@@ -139,20 +141,23 @@ class LocalModel:
     @contextmanager
     def _one_failure(self) -> Iterator[None]:
         try:
-            yield
+            with self._weights.using(self._adapter):
+                yield
         except Exception as error:
             memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
             if memory or "can't allocate memory" in str(error):
                 raise ModelFailure(
-                    f"{self.name}: out of memory with {self._batch_size} conversations at a time; "
-                    "lower --okrt-max-new-tokens, the number of workers, or LocalModel's batch_size"
+                    f"{self.name}: out of memory with {self.concurrency} conversations at a time; "
+                    "lower --okrt-max-new-tokens, --okrt-concurrency, --okrt-kv-tokens or the "
+                    "number of workers"
                 ) from error
             line = str(error).strip().partition("\n")[0]
             raise ModelFailure(f"{self.name}: {type(error).__name__}: {line}") from error
 
     def _make_decoder(self) -> Engine | Refeeding:
-        if can_serve(self._model):
-            return Engine(self._model, self._stop_ids, self._temperature, self._batch_size)
+        model, limit, budget = self._weights.model, self.concurrency, self._kv_tokens
+        if can_serve(model):
+            return Engine(model, self._stop_ids, self._temperature, limit, budget)
         warnings.warn(
             f"{self.name}: its cache is not of plain keys and values, so that the whole history is "
             "fed again at each turn",
@@ -160,8 +165,8 @@ class LocalModel:
         )
         pad = self._tokenizer.pad_token_id
         return Refeeding(
-            self._model, self._stop_ids, self._temperature, self._batch_size,
-            pad if pad is not None else min(self._stop_ids, default=0),
+            model, self._stop_ids, self._temperature, limit,
+            pad if pad is not None else min(self._stop_ids, default=0), budget,
         )  # fmt: skip
 
     def _reply(self, conversation: Conversation) -> Reply:
@@ -184,7 +189,7 @@ class LocalModel:
             room = min(room, self._context - len(encoding.ids))
         generator = torch.Generator(self._device)
         generator.manual_seed(conversation.seed & 0xFFFF_FFFF_FFFF_FFFF)
-        return Reply(conversation.episode_id, encoding.ids, room, generator)
+        return Reply(conversation.episode_id, encoding.ids, room, generator, self._window)
 
     def _completion(self, reply: Reply) -> Completion:
         if reply.room <= 0:
@@ -195,8 +200,10 @@ class LocalModel:
             prompt_tokens=len(reply.prompt),
             completion_tokens=len(reply.generated),
             reasoning_tokens=reasoning_tokens(self._tokenizer, text),
+            cached_tokens=reply.cached,
         )
-        return Completion(text, "stop" if reply.stopped else "length", usage, tuple(ids))
+        looped = reply.looped if self._window else None
+        return Completion(text, "stop" if reply.stopped else "length", usage, tuple(ids), looped)
 
     def _find_stop_ids(self, configured: int | list[int] | None) -> frozenset[int]:
         """Returns all ids that end a reply: the model's, the tokenizer's, the template's."""
@@ -207,14 +214,8 @@ class LocalModel:
         ]
         return frozenset([*ids, *(token for token in own if token is not None)])
 
-    def _adapt(self, base: Any, path: Path) -> Any:
-        """Returns the base with its adapter.
-
-        Raises:
-            UsageError: the adapter cannot be loaded, or changes nothing.
-        """
-        with _one_line(path), _quiet():
-            model = PeftModel.from_pretrained(base, str(path), local_files_only=True).eval()
+    def _check_adapter(self, path: Path, base: Path | None) -> None:
+        """Raises UsageError if the adapter changes nothing."""
         prompt = encode_conversation(
             self._tokenizer,
             _CANARY,
@@ -222,67 +223,13 @@ class LocalModel:
             template_kwargs=self._template_kwargs,
         )
         ids = torch.tensor([prompt.ids], device=self._device)
-        with torch.inference_mode():
+        model = self._weights.model
+        with torch.inference_mode(), self._weights.using(self._adapter):
             adapted = model(input_ids=ids).logits.log_softmax(-1)
             with model.disable_adapter():
                 plain = model(input_ids=ids).logits.log_softmax(-1)
         if torch.equal(adapted, plain):
             raise UsageError(
                 f"{path}: the adapter changes nothing: log-probabilities with and without it are "
-                f"equal on top of {base_path(path)}; give another adapter, or the base itself"
+                f"equal on top of {base_path(path, base)}; give another adapter, or the base itself"
             )
-        return model
-
-
-def _load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
-    with _one_line(path):
-        tokenizer = AutoTokenizer.from_pretrained(
-            tokenizer_path(path), local_files_only=True, trust_remote_code=False
-        )
-    if tokenizer.chat_template is None:
-        tokenizer.chat_template = chat_template()
-    return tokenizer
-
-
-def _load_model(path: Path, device: torch.device) -> Any:
-    with _one_line(path), _quiet():
-        loader: Any = AutoModelForCausalLM  # its annotations know no second return value
-        model, info = loader.from_pretrained(
-            path,
-            dtype=torch.bfloat16 if device.type == "cuda" else torch.float32,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
-    # transformers fills what is missing with random numbers and goes on.
-    if missing := sorted(info["missing_keys"]):
-        raise UsageError(
-            f"{path}: the weights lack {len(missing)} tensors, {missing[0]} first; save or copy "
-            "the checkpoint again"
-        )
-    return model.to(device).eval()
-
-
-@contextmanager
-def _one_line(path: Path) -> Iterator[None]:
-    """Turns whatever a loader raises into one line that names the checkpoint."""
-    try:
-        yield
-    except Exception as error:
-        line = str(error).strip().partition("\n")[0]
-        raise UsageError(
-            f"{path}: the checkpoint cannot be loaded: {type(error).__name__}: {line}; check that "
-            "its files are whole and that the installed transformers knows the architecture"
-        ) from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps the loaders' progress bars off the terminal."""
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()

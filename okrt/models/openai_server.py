@@ -50,7 +50,7 @@ class ServerModel:
         max_new_tokens: int,
         thinking: Thinking,
         key: str | None = None,
-        in_flight: int = IN_FLIGHT,
+        concurrency: int = IN_FLIGHT,
         patience: Patience | None = None,
     ) -> None:
         """Asks the server for its models, and the model for one token.
@@ -61,7 +61,7 @@ class ServerModel:
             max_new_tokens: the longest reply, in tokens.
             thinking: `off` tells the template so.
             key: sent as a bearer token unless the endpoint has credentials.
-            in_flight: requests at a time.
+            concurrency: requests at a time.
             patience: how long is waited and how often tried again.
 
         Raises:
@@ -87,7 +87,8 @@ class ServerModel:
         self._succeeded = 0
         self._asked: dict[int, tuple[Conversation, Future[Completion]]] = {}
         self._client = self._make_client(key)
-        self._places = asyncio.Semaphore(in_flight)
+        self._places = asyncio.Semaphore(concurrency)
+        self.concurrency = concurrency
         self._loop = asyncio.new_event_loop()
         thread = threading.Thread(target=self._loop.run_forever, name="okrt-server", daemon=True)
         thread.start()

@@ -9,9 +9,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 
 from okrt.models.engine import Reply, seeded_noise
+from okrt.models.repetition import is_due, repeats
 
 
 class Refeeding:
@@ -24,9 +31,11 @@ class Refeeding:
         temperature: float,
         limit: int,
         padding: int,
+        budget: int | None = None,
     ) -> None:
+        """The arguments are those of `engine.Engine`; `padding` is the token to pad with."""
         self._model, self._stop_ids, self._temperature = model, stop_ids, temperature
-        self._limit, self._padding = limit, padding
+        self._limit, self._padding, self._budget = limit, padding, budget
 
     def advance(self, replies: Sequence[Reply]) -> None:
         """Decodes until at least one of the replies is done, unless all are.
@@ -37,12 +46,16 @@ class Refeeding:
         waiting = [reply for reply in replies if reply.left > 0]
         # Most room first: a batch runs no further than its fullest row can, then goes on.
         batch = sorted(waiting, key=lambda reply: -reply.left)[: self._limit]
+        while len(batch) > 1 and self._budget is not None:
+            if len(batch) * max(len(one.ids) + one.left for one in batch) <= self._budget:
+                break
+            batch.pop()
         while batch and all(reply.left > 0 for reply in batch):
             self._extend(batch)
 
     def _extend(self, batch: Sequence[Reply]) -> None:
         """Generates until each row has stopped or the first has no room left."""
-        known = [[*reply.prompt, *reply.generated] for reply in batch]
+        known = [reply.ids for reply in batch]
         width = max(len(ids) for ids in known)
         ids = torch.tensor([[self._padding] * (width - len(row)) + row for row in known])
         mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in known])
@@ -53,6 +66,7 @@ class Refeeding:
             input_ids=ids.to(self._model.device),
             attention_mask=mask.to(self._model.device),
             logits_processor=processors,
+            stopping_criteria=StoppingCriteriaList([_Loops(batch, width)]),
             generation_config=GenerationConfig(
                 do_sample=False,
                 max_new_tokens=min(reply.left for reply in batch),
@@ -62,9 +76,8 @@ class Refeeding:
         )
         for reply, new in zip(batch, output[:, width:].tolist(), strict=True):
             for token in new:
-                reply.generated.append(token)
-                if token in self._stop_ids:
-                    reply.stopped = True
+                reply.add(token, self._stop_ids)
+                if reply.left <= 0:
                     break
 
 
@@ -78,3 +91,23 @@ class _SeededNoise(LogitsProcessor):
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         rows = zip(scores, self._generators, strict=True)
         return torch.stack([seeded_noise(row, one, self._temperature) for row, one in rows])
+
+
+class _Loops(StoppingCriteria):
+    """Ends the rows that repeat themselves, where `Reply.add` will find them to."""
+
+    def __init__(self, batch: Sequence[Reply], width: int) -> None:
+        self._batch, self._width = batch, width
+
+    def __call__(
+        self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **options: Any
+    ) -> torch.BoolTensor:
+        rows = zip(self._batch, input_ids[:, self._width :], strict=True)
+        ended = [self._is_looped(reply, new) for reply, new in rows]
+        return torch.tensor(ended, device=input_ids.device)  # type: ignore[return-value]
+
+    @staticmethod
+    def _is_looped(reply: Reply, new: torch.Tensor) -> bool:
+        if not reply.window or not is_due(len(reply.generated) + len(new)):
+            return False
+        return repeats([*reply.generated, *new.tolist()], reply.window)

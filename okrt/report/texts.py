@@ -108,6 +108,25 @@ def failures(rows: Iterable[Row]) -> list[str]:
     return lines
 
 
+def time_spent(rows: Iterable[Row]) -> str:
+    """Returns where the time of the episodes of models that were not scripted went, or nothing."""
+    spent = [row for row in rows if row.model_kind != "scripted" and "harness_s" in row.timing]
+    if not spent:
+        return ""
+    model, sandbox, harness = (
+        sum(float(row.timing[part]) for row in spent)
+        for part in ("model_s", "sandbox_s", "harness_s")
+    )
+    line = f"time in model {model:.1f} s, sandbox {sandbox:.1f} s, harness {harness:.1f} s"
+    if model > 0:
+        line += f"; {sum(row.completion_tokens or 0 for row in spent) / model:,.0f} tokens/s"
+    known = [row for row in spent if "cached_tokens" in row.timing and row.prompt_tokens]
+    if known:
+        cached = sum(float(row.timing["cached_tokens"]) for row in known)
+        line += f"; {cached / sum(row.prompt_tokens or 0 for row in known):.0%} of prompts cached"
+    return line
+
+
 def _applies(name: str, show: Callable[[Cell], str], table: Table) -> bool:
     if name == "characters" and len(table.tokenizers) < 2:
         return False

@@ -228,7 +228,7 @@ def test_what_is_not_asked_for_again_is_given_up() -> None:
             in_vain.append(True)
         return echo(conversation)
 
-    with serving(FaultServer(respond), replace(HASTY, request_s=60), in_flight=1) as model:
+    with serving(FaultServer(respond), replace(HASTY, request_s=60), concurrency=1) as model:
         answers = texts(model.answer_some([ask("first"), ask("left alone")]))
         answers += texts(model.answer_some([ask("second")]))
         held.set()

@@ -10,7 +10,9 @@ from safetensors.torch import load_file, save_file
 from transformers import Qwen3ForCausalLM
 
 from okrt.errors import ModelFailure, UsageError
+from okrt.models.checkpoint import checkpoint_digest
 from okrt.models.local import LocalModel
+from okrt.models.weights import is_spread
 from tests.checkpoints import make_adapter, make_checkpoint
 from tests.models.local_models import ask, changed, load, texts
 
@@ -36,6 +38,57 @@ def test_an_adapter_finds_a_base_beside_it(copy: Path, tmp_path: Path) -> None:
     expected = load(adapter).generate(ask("go"))
     changed(adapter / "adapter_config.json", base_model_name_or_path="../copy")
     assert load(adapter).generate(ask("go")) == expected
+
+
+def test_adapters_of_one_base_share_its_weights_and_answer_as_alone(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    paths = [make_adapter(tmp_path / f"adapter-{n}", checkpoint, seed=n) for n in range(2)]
+    prompts = ask("go", "1234")
+    alone = []
+    for path in paths:
+        alone.append(texts(load(path).generate(prompts)))  # given up before the next is loaded
+    assert alone[0] != alone[1]
+    one, other = map(load, paths)
+    assert one._weights is other._weights
+    for _ in range(2):  # in turns
+        assert texts(one.generate(prompts)) == alone[0]
+        assert texts(other.generate(prompts)) == alone[1]
+
+
+def test_an_adapter_that_cannot_be_loaded_leaves_the_others_as_they_were(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    good = load(make_adapter(tmp_path / "good", checkpoint))
+    expected = good.generate(ask("go"))
+    bad = make_adapter(tmp_path / "bad", checkpoint, seed=1)
+    changed(bad / "adapter_config.json", r=2)
+    with pytest.raises(UsageError, match="bad: the checkpoint cannot be loaded"):
+        load(bad)
+    assert texts(good.generate(ask("go"))) == texts(expected)
+
+
+def test_another_base_may_be_given_for_an_adapter(copy: Path, tmp_path: Path) -> None:
+    adapter = make_adapter(tmp_path / "adapter", copy)
+    expected = texts(load(adapter).generate(ask("go")))
+    digest = checkpoint_digest(adapter)
+    moved = copy.rename(tmp_path / "moved")
+    with pytest.raises(UsageError, match="name its directory: --okrt-base-model"):
+        load(adapter)
+    options: dict[str, Any] = {"temperature": 0.0, "max_new_tokens": 24, "thinking": "off"}
+    assert texts(LocalModel(adapter, base=moved, **options).generate(ask("go"))) == expected
+    assert checkpoint_digest(adapter, moved) == digest
+
+
+@pytest.mark.parametrize(
+    ("weights", "free", "spread"),
+    [(10, [], False), (70, [100], False), (90, [100], False), (90, [100, 100], True),
+     (70, [100, 100], False)],
+)  # fmt: skip
+def test_weights_are_spread_where_several_gpus_are_seen_and_one_is_too_small(
+    weights: int, free: list[int], spread: bool
+) -> None:
+    assert is_spread(weights, free) == spread
 
 
 def test_an_adapter_that_changes_nothing_is_refused(checkpoint: Path, tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_a_field_that_the_server_refuses_is_left_out_and_recorded() -> None:
 
 def test_connections_are_kept() -> None:
     server = FaultServer(echo)
-    with serving(server, in_flight=2) as model:
+    with serving(server, concurrency=2) as model:
         model.generate([ask(str(n)) for n in range(30)])
     assert len(server.requests) == 31
     assert server.peak <= 2

@@ -57,7 +57,6 @@ class Played:
         same = [_messages(one) == _messages(other) for one, other in pairs]
         return sum(same), len(same)
 
-
     @property
     def repeated(self) -> float:
         """Which share of the persistent-trained model's blocks in stateless, after the first that
