@@ -37,7 +37,7 @@ def _play(out: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Episode, dict[int
     settings = Settings(temperature=1.0, max_turns=TURNS, max_new_tokens=16)
     agent = load_model(model_spec(str(out)), settings, "counting")
     assert isinstance(agent.model, LocalModel)
-    inner = agent.model._model
+    inner = agent.model._weights.model
     forward = inner.forward
     fed: dict[int, int] = {}
 
