@@ -36,6 +36,7 @@ def _interpreter() -> str | None:
     return next((path for path in candidates if _open_to_all(Path(path))), None)
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_the_attacks_fail_for_another_user_as_well() -> None:
     interpreter = _interpreter()
