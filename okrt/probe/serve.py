@@ -11,6 +11,7 @@ import json
 import os
 import queue
 import shutil
+import signal
 import threading
 import time
 import traceback
@@ -34,6 +35,9 @@ def main(spec: str, close_s: float) -> None:
     """Serves the target of a spec (JSON) until its requests end, then closes everything, for which
     there are `close_s` seconds."""
     adopt_orphans()
+    # A shell has what it starts in the background ignore interrupts, and every process below
+    # inherits that: a target could not be interrupted.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     wire = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a target prints by itself is no reply
     requests: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()

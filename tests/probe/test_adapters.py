@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from okrt.probe.holder import Holder
@@ -38,7 +40,20 @@ def test_a_block_that_heeds_no_interrupt_costs_its_process_alone() -> None:
 def test_output_without_end_is_cut_and_the_session_goes_on() -> None:
     with Holder(REPL, 100) as holder:
         session = holder.open(100)
-        answer = holder.run(session, "while True: print('x' * 1000)", 3.0)
+        answer = holder.run(session, "while True: print('x' * 1000)", 1.0)
         assert answer.status == "timeout"
         assert 1000 < len(answer.text) <= 2_000_000
         assert "42" in holder.run(session, "print(6 * 7)", 60).text
+
+
+def test_a_target_can_be_interrupted_though_we_were_started_in_the_background() -> None:
+    """A shell has what it starts in the background ignore interrupts."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Holder(REPL, 100) as holder:
+            session = holder.open(100)
+            holder.run(session, "x = 42", 60)
+            assert holder.run(session, "import time; time.sleep(1000)", 0.5).status == "timeout"
+            assert "42" in holder.run(session, "print(x)", 60).text
+    finally:
+        signal.signal(signal.SIGINT, before)

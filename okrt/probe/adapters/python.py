@@ -132,8 +132,9 @@ class KeptSession:
         if found == "late":
             self._pipes.interrupt()
             if self._pipes.hear(_INTERRUPT_S, until) != "heard":
+                text = self._pipes.taken()
                 self.close()
-                return Answer("", "timeout")
+                return Answer(text, "timeout")
         text = self._pipes.taken(until)
         if found == "ended":
             self.close()
