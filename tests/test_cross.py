@@ -11,8 +11,6 @@ from okrt.run import Case, run_cases
 from okrt.runtimes.host import ZygoteRuntime
 from okrt.types import Settings
 
-pytestmark = pytest.mark.xdist_group("cross")  # the cells are played once
-
 SEEDS = range(40)
 MODELS = ("expert:persistent", "expert:stateless")
 AWAY = ("expert:persistent,recovery=give_up", "expert:persistent,recovery=retry")

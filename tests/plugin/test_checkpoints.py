@@ -14,6 +14,7 @@ from tests.toys import block
 SMALL = ("--okrt-tier=micro", "--okrt-seeds=4", "--okrt-max-turns=2", "--okrt-max-new-tokens=12")
 
 
+@pytest.mark.parametrize("workers", ["0"], ids=["alone"])  # slow with torch in each worker
 def test_a_directory_and_an_adapter_run(evaluate: Run, pytester: pytest.Pytester) -> None:
     base = pytester.path / "base"
     make_checkpoint(base)
@@ -66,6 +67,7 @@ def test_a_damaged_checkpoint_is_one_line(
     assert "Traceback" not in text(result)
 
 
+@pytest.mark.parametrize("workers", ["0"], ids=["alone"])  # slow with torch in each worker
 def test_truncated_weights_are_an_error_of_one_line(
     pytester: pytest.Pytester, evaluate: Run
 ) -> None:

@@ -112,6 +112,7 @@ def test_the_clock_of_a_cell_starts_when_it_is_first_asked() -> None:
     assert not CellClock(None, lambda: 1e9).is_over("one")
 
 
+@pytest.mark.parametrize("workers", ["0"], ids=["alone"])  # slow with torch in each worker
 def test_adapters_are_put_on_the_base_that_is_given(
     evaluate: Run, pytester: pytest.Pytester
 ) -> None:
