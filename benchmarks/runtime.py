@@ -212,18 +212,22 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 def warm(opened: Mapping[str, ZygoteRuntime]) -> None:
-    """Steps of one session in a row."""
+    """Steps of one session in a row: a stateless one waits for each of its processes."""
     with ExitStack() as stack:
         cells = {
             tier: stack.enter_context(session(runtime, PERSISTENT))
             for tier, runtime in opened.items()
         }
-        forks = {"fork, _exit and wait": stack.enter_context(floor())}
+        others = {
+            f"{tier}, stateless": stack.enter_context(session(runtime, STATELESS))
+            for tier, runtime in opened.items()
+        }
+        others["fork, _exit and wait"] = stack.enter_context(floor())
         for title, code, measured in (
-            ("an empty block", EMPTY, {**cells, **forks}),
+            ("an empty block", EMPTY, {**cells, **others}),
             ("10 tool calls", TOOLS, cells),
         ):
-            print(f"\na persistent step, {PAIRS} turns of {PAIR_STEPS} in a row: {title}")
+            print(f"\na step, {PAIRS} turns of {PAIR_STEPS} in a row: {title}; persistent unless said")
             taken: dict[str, list[float]] = {name: [] for name in measured}
             for _ in range(PAIRS + 1):
                 for name, step in measured.items():

@@ -51,9 +51,10 @@ def fit(audit: Audit, report: Report) -> Fit:
     assume = f"{who} assume that names last from block to block"
     if keeps:
         return Fit(True, f"{assume}, and this runtime keeps them")
-    rate = audit.missing_rate.value or 0.0
-    expected = f"expect missing variables in {rate:.0%} of such episodes"
-    return Fit(False, f"{assume}, and this runtime does not keep them: {expected}")
+    misfit = f"{assume}, and this runtime does not keep them"
+    if (rate := audit.missing_rate.value) is not None:
+        misfit += f": expect missing variables in {rate:.0%} of such episodes"
+    return Fit(False, misfit)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

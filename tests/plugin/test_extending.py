@@ -70,6 +70,26 @@ def test_hooks_add_models_and_contracts(evaluate: Run, pytester: pytest.Pytester
     }
 
 
+@pytest.mark.parametrize("workers", ["0"], ids=["alone"])
+def test_a_hook_is_asked_to_see_that_there_is_a_model_and_to_play_it(
+    evaluate: Run, pytester: pytest.Pytester
+) -> None:
+    """No more, since it may load weights each time."""
+    pytester.makepyfile(test_own=OWN)
+    pytester.makeconftest(
+        """
+        def pytest_okrt_model(spec):
+            from test_own import MODEL
+            with open("asked", "a") as file:
+                file.write(spec + "\\n")
+            return MODEL
+        """
+    )
+    evaluate("--model=house:one", "--runtime=stateless").assert_outcomes(passed=3)
+    asked = (pytester.path / "asked").read_text().splitlines()
+    assert asked == ["house:one"] * 2
+
+
 def test_a_suite_that_defines_model_itself_drops_the_short_names(
     evaluate: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
