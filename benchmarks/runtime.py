@@ -227,7 +227,7 @@ def warm(opened: Mapping[str, ZygoteRuntime]) -> None:
             ("an empty block", EMPTY, {**cells, **others}),
             ("10 tool calls", TOOLS, cells),
         ):
-            print(f"\na step, {PAIRS} turns of {PAIR_STEPS} in a row: {title}; persistent unless said")
+            print(f"\na step, {PAIRS} turns of {PAIR_STEPS} in a row: {title}")
             taken: dict[str, list[float]] = {name: [] for name in measured}
             for _ in range(PAIRS + 1):
                 for name, step in measured.items():
