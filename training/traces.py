@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -31,6 +31,8 @@ Arm = Literal["none", "errors", "rebuild"]
 
 TRAITS = ("items", "budget", "capacity", "optimum", "floor_score", "reference_score")
 """Metrics of an outcome that tell of the task alone, not of how it was played."""
+LATER = frozenset({"looped", "server", "stop_repetition"})
+"""Fields of an episode that were added since traces have digests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,13 +180,28 @@ def _tasks(pairs: Sequence[Pair]) -> Tasks:
 
 
 def episode_digest(episode: Episode) -> str:
-    """Returns the SHA-256 of the episode's line in `episodes.jsonl` with every `timing` empty."""
+    """Returns the SHA-256 of the episode's line in `episodes.jsonl` with every `timing` empty.
+
+    A field that came later counts where it says something: traces keep their digest when a version
+    of okrt adds one.
+    """
     trajectory = episode.trajectory
     if trajectory is not None:
         turns = tuple(replace(turn, timing={}) for turn in trajectory.turns)
         trajectory = replace(trajectory, turns=turns)
     bare = replace(episode, trajectory=trajectory, timing={})
-    return hashlib.sha256(encode_episode(bare)).hexdigest()
+    line = _without_later(msgspec.json.decode(encode_episode(bare)))
+    return hashlib.sha256(msgspec.json.encode(line) + b"\n").hexdigest()
+
+
+def _without_later(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: _without_later(item)
+            for key, item in value.items()
+            if item is not None or key not in LATER
+        }
+    return [_without_later(item) for item in value] if isinstance(value, list) else value
 
 
 def traces_digest(pairs: Iterable[tuple[str, ...]]) -> str:

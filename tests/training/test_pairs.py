@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from tests.checkpoints import QWEN_LIKE, make_tokenizer
 from tests.training.toy_plans import Player, collect, plan, seeds
 from training.dataset import IGNORED, Pairs, Regime, encode, read_pairs, select
 from training.filters import Filters
-from training.traces import COLLECT, CONTRACTS, read_record, write_record
+from training.traces import COLLECT, CONTRACTS, episode_digest, read_record, write_record
 
 TOKENIZER = make_tokenizer()
 
@@ -136,6 +137,17 @@ def test_a_trace_that_was_changed_is_told(copy: Path) -> None:
 def test_timing_is_no_change(copy: Path) -> None:
     rewrite(copy, "persistent", lambda all_: [replace(one, timing={"wall_s": 9}) for one in all_])
     read_pairs(copy)
+
+
+def test_a_field_that_came_later_changes_no_digest_until_it_says_something(folder: Path) -> None:
+    line = (folder / "persistent" / EPISODES).read_bytes().splitlines(keepends=True)[0]
+    now = re.sub(rb'"timing":{[^}]*}', b'"timing":{}', line)
+    before = re.sub(rb',"(stop_repetition|server|looped)":null', b"", now)
+    assert before != now
+    episode = decode_episode(line)
+    assert episode_digest(episode) == hashlib.sha256(before).hexdigest()
+    says = replace(episode, settings=replace(episode.settings, stop_repetition=9))
+    assert episode_digest(says) != episode_digest(episode)
 
 
 def test_a_damaged_line_is_told(copy: Path) -> None:
