@@ -2,84 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import pytest
 
 from okrt import specs
 from okrt.errors import UsageError
-from okrt.run import Case
-from okrt.specs import ModelSpec
-from okrt.types import Contract, Episode, Settings, Task, TaskFamily
-from pytest_okrt.arguments import Options
+from okrt.selection.arguments import Options
+from okrt.selection.cases import CaseSpec, cases
 
 FIXTURES = ("episode", "okrt_model", "okrt_contract", "okrt_task")
 _KEYS = ("family", "tiers", "seeds")
-
-
-@dataclass(frozen=True, slots=True)
-class CaseSpec:
-    """The coordinates of one episode; cheap to make, so that ten thousand can be collected."""
-
-    family: TaskFamily
-    model: ModelSpec
-    contract: Contract
-    tier: str
-    seed: int
-    repeat: int
-    settings: Settings
-
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """Equal for two cases that are the same episode."""
-        return (
-            self.family.name,
-            self.tier,
-            self.seed,
-            self.repeat,
-            self.model.label,
-            self.contract.name,
-            self.settings,
-        )
-
-    @property
-    def cell(self) -> tuple[str, ...]:
-        return (self.family.name, self.tier, self.model.label, self.contract.name)
-
-    def manifest(self) -> dict[str, str | int]:
-        """Returns the coordinates as JSON data."""
-        return {
-            "family": self.family.name,
-            "tier": self.tier,
-            "seed": self.seed,
-            "repeat": self.repeat,
-            "model": self.model.label,
-            "model_spec": self.model.spec,
-            "contract": self.contract.name,
-        }
-
-
-def key_of(episode: Episode) -> tuple[Any, ...]:
-    """Returns the key of the case that an episode is of."""
-    return _key(
-        episode.task, episode.repeat, episode.model.label, episode.contract, episode.settings
-    )
-
-
-def key_of_case(case: Case) -> tuple[Any, ...]:
-    """Returns the key of the coordinates that a case was made of."""
-    return _key(case.task, case.repeat, case.card.label, case.contract.name, case.settings)
-
-
-def cell_of_case(case: Case) -> tuple[str, ...]:
-    """Returns the cell of the coordinates that a case was made of."""
-    return (case.task.family, case.task.tier, case.card.label, case.contract.name)
-
-
-def _key(task: Task, repeat: int, model: str, contract: str, settings: Settings) -> tuple[Any, ...]:
-    return (task.family, task.tier, task.seed, repeat, model, contract, settings)
 
 
 def cases_of(mark: pytest.Mark, options: Options) -> list[CaseSpec]:
@@ -98,12 +31,7 @@ def cases_of(mark: pytest.Mark, options: Options) -> list[CaseSpec]:
     for tier in tiers:
         specs.tier(tier, family)
     seeds = options.seeds or _seeds(mark.kwargs.get("seeds", range(20)))
-    return [
-        CaseSpec(family, model, contract, tier, seed, repeat, options.settings)
-        for model, contract, tier, seed, repeat in product(
-            options.models, options.contracts, tiers, seeds, range(options.repeats)
-        )
-    ]
+    return cases(family, tiers, seeds, options)
 
 
 def case_id(case: CaseSpec, options: Options) -> str:

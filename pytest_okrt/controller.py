@@ -14,19 +14,19 @@ from typing import Any
 import pytest
 
 from okrt import specs
+from okrt.engines.estimate import estimate
+from okrt.engines.limits import NotRun
+from okrt.engines.runner import Ahead
 from okrt.errors import RuntimeFailure, StoreError, UsageError
 from okrt.models.checkpoint import weight_bytes
 from okrt.models.endpoint import names_server
 from okrt.redact import without_secrets
 from okrt.runtimes.contracts import PERSISTENT
+from okrt.selection.cases import CaseSpec
 from okrt.store import decode_episode
 from okrt.types import Episode, Limits
 from pytest_okrt import workers
-from pytest_okrt.cases import CaseSpec
-from pytest_okrt.estimate import estimate
-from pytest_okrt.limits import NotRun
 from pytest_okrt.recorder import Recorder
-from pytest_okrt.runner import Ahead
 from pytest_okrt.session import COLLECT_ERROR, OkrtSession, manifest_of, selected
 
 TRIES = 2
@@ -134,7 +134,7 @@ class Controller(OkrtSession):
             for model in self.options.models:
                 if not names_server(model.given):
                     continue  # the hook may load weights, and is not asked for nothing
-                if self.config.hook.pytest_okrt_model(spec=model.given) is None:
+                if self.given.own_model(model.given) is None:
                     specs.check_server(model, self.options.settings)
         except (RuntimeFailure, UsageError) as error:
             line = without_secrets(str(error))

@@ -18,9 +18,9 @@ from pytest_okrt import hookspecs
 from pytest_okrt.options import add_options, is_configured, value_of
 
 if TYPE_CHECKING:
+    from okrt.selection.cases import CaseSpec
     from okrt.specs import Agent
     from okrt.types import Contract, Episode, Task
-    from pytest_okrt.cases import CaseSpec
     from pytest_okrt.session import OkrtSession
 
 _session = pytest.StashKey["OkrtSession"]()

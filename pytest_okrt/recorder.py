@@ -22,9 +22,9 @@ from okrt.redact import without_secrets
 from okrt.report.directory import derive
 from okrt.report.tables import terminal
 from okrt.report.texts import time_spent
+from okrt.selection.arguments import Options
 from okrt.store import RunDirectory
 from okrt.types import Episode, Runtime
-from pytest_okrt.arguments import Options
 
 PROGRESS_S = 10.0
 _PACKAGES = (

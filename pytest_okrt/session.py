@@ -12,12 +12,14 @@ from typing import TypeVar
 
 import pytest
 
+from okrt.engines.runner import Runner
 from okrt.errors import OkrtError, UsageError
 from okrt.redact import without_secrets
+from okrt.selection.arguments import Given, read_options
+from okrt.selection.cases import CaseSpec
 from okrt.types import Episode
-from pytest_okrt.arguments import read_options
-from pytest_okrt.cases import FIXTURES, CaseSpec, case_id, cases_of
-from pytest_okrt.runner import Runner
+from pytest_okrt.cases import FIXTURES, case_id, cases_of
+from pytest_okrt.options import value_of
 from pytest_okrt.workers import Manifest
 
 T = TypeVar("T")
@@ -36,8 +38,9 @@ class OkrtSession:
     def __init__(self, config: pytest.Config, run: Path) -> None:
         self.config = config
         self.run = run
-        self.options = read_options(config)
-        self.runner = Runner(self.options, config)
+        self.given = _given(config)
+        self.options = read_options(self.given)
+        self.runner = Runner(self.options, self.given.own_model)
 
     def generate(self, metafunc: pytest.Metafunc, mark: pytest.Mark) -> None:
         """Parametrizes a marked test; a mistake in the marker is a collection error of one line."""
@@ -81,6 +84,17 @@ class OkrtSession:
             okrt.errors.OkrtError: its model or task cannot be had.
         """
         raise NotImplementedError
+
+
+def _given(config: pytest.Config) -> Given:
+    """Returns the options of a pytest session; plugins of plugins are asked by the hooks."""
+    return Given(
+        value=lambda name: value_of(config, name),
+        folder=config.invocation_params.dir,
+        writes=not hasattr(config, "workerinput"),
+        own_model=lambda spec: config.hook.pytest_okrt_model(spec=spec),
+        own_contract=lambda spec: config.hook.pytest_okrt_contract(spec=spec),
+    )
 
 
 def selected(items: list[pytest.Item]) -> list[tuple[pytest.Item, CaseSpec]]:

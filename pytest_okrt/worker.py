@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from okrt.engines.limits import NotRun
 from okrt.errors import InfrastructureError
 from okrt.run import failed
+from okrt.selection.cases import CaseSpec
 from okrt.store import encode_episode
 from okrt.types import Episode
 from pytest_okrt import workers
-from pytest_okrt.cases import CaseSpec
-from pytest_okrt.limits import NotRun
 from pytest_okrt.session import OkrtSession, manifest_of, selected
 
 _record = pytest.StashKey[tuple[str, str]]()

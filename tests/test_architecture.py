@@ -30,6 +30,14 @@ ARROWS: dict[str, set[str]] = {
         "okrt.runtimes", "okrt.run",
     },
     "okrt.testing": {"okrt.types", "okrt.errors", "okrt.runtimes", "okrt.run", "okrt.specs"},
+    "okrt.selection": {
+        "okrt.types", "okrt.errors", "okrt.models", "okrt.prompts", "okrt.run", "okrt.specs",
+        "okrt.store",
+    },
+    "okrt.engines": {
+        "okrt.types", "okrt.errors", "okrt.analysis", "okrt.models", "okrt.run", "okrt.runtimes",
+        "okrt.selection", "okrt.specs",
+    },
     "okrt.audit": {"okrt.types", "okrt.errors", "okrt.parse", "okrt.analysis"},
     "okrt.probe": {
         "okrt.types", "okrt.errors", "okrt.runtimes", "okrt.specs", "okrt.report",
@@ -41,7 +49,8 @@ ARROWS: dict[str, set[str]] = {
     },
     "pytest_okrt": {
         "okrt.types", "okrt.errors", "okrt.store", "okrt.analysis", "okrt.report", "okrt.specs",
-        "okrt.run", "okrt.prompts", "okrt.models", "okrt.runtimes", "okrt.redact",
+        "okrt.run", "okrt.models", "okrt.runtimes", "okrt.redact", "okrt.selection",
+        "okrt.engines",
     },
     "training": {
         "okrt.types", "okrt.errors", "okrt.store", "okrt.analysis", "okrt.specs", "okrt.run",

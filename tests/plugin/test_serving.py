@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pytest_okrt.limits import CellClock
+from okrt.engines.limits import CellClock
 from tests.checkpoints import make_adapter, make_checkpoint
 from tests.plugin.conftest import Run, plain, rows, text
 

@@ -1,13 +1,11 @@
-"""What the user asked for, read from command line and ini keys into one validated object."""
+"""What the user asked for, read from options into one validated object."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
-
-import pytest
 
 from okrt import specs, types
 from okrt.errors import SpecError, UsageError
@@ -17,8 +15,7 @@ from okrt.prompts import PROMPT_SETS, instructions
 from okrt.run import STOP_REPETITION
 from okrt.specs import ModelSpec, Serving
 from okrt.store import check_new
-from okrt.types import Contract, Settings, TrainedUnder
-from pytest_okrt.options import value_of, values_of
+from okrt.types import Contract, Model, Settings, TrainedUnder
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,54 +36,69 @@ class Options:
     cell_minutes: float | None
 
 
-def read_options(config: pytest.Config) -> Options:
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The options as text, and who else knows models and contracts by name."""
+
+    value: Callable[[str], Any]
+    """Of an option, None where it was not given; a list for one that may be repeated."""
+    folder: Path
+    """What relative paths start from."""
+    writes: bool = True
+    """Whether this process writes the run directory."""
+    own_model: Callable[[str], Model | None] = lambda spec: None
+    own_contract: Callable[[str], Contract | None] = lambda spec: None
+
+    def values(self, name: str) -> tuple[str, ...]:
+        return tuple(self.value(name) or ())
+
+
+def read_options(given: Given) -> Options:
     """Returns the validated options.
 
     Raises:
         okrt.errors.UsageError: the message names the value and the remedy.
     """
-    models = specs.model_specs(tuple(values_of(config, "model")) or specs.DEFAULT_MODELS)
-    models = _with_base(config, models)
-    trained = _trained_under(config, models)
+    models = specs.model_specs(given.values("model") or specs.DEFAULT_MODELS)
+    models = _with_base(given, models)
+    trained = _trained_under(given, models)
     for model in models:
-        if config.hook.pytest_okrt_model(spec=model.given) is None:
+        if given.own_model(model.given) is None:
             specs.check_model(model)
-    names = tuple(values_of(config, "runtime")) or specs.DEFAULT_CONTRACTS
-    contracts = tuple(
-        config.hook.pytest_okrt_contract(spec=name) or specs.contract(name) for name in names
-    )
+    names = given.values("runtime") or specs.DEFAULT_CONTRACTS
+    contracts = tuple(given.own_contract(name) or specs.contract(name) for name in names)
     if len({contract.name for contract in contracts}) < len(contracts):
         raise SpecError(f"a runtime is given twice: {', '.join(names)}; give each its own name")
-    settings = _settings(config)
+    settings = _settings(given)
     for contract in contracts:
         instructions(contract, settings, cap=1)  # raises where the prompt set has no text for it
-    tiers = tuple(values_of(config, "tier"))
-    seeds = value_of(config, "seeds")
-    out = value_of(config, "out")
+    tiers = given.values("tier")
+    seeds = given.value("seeds")
+    out = given.value("out")
     return Options(
         models=models,
         contracts=contracts,
         tiers=tiers or None,
         seeds=specs.seeds(seeds) if seeds is not None else None,
-        repeats=_whole(config, "repeats", 1) or 1,
+        repeats=_whole(given, "repeats", 1) or 1,
         settings=settings,
         trained_under=trained,
-        out=_checked_out(config, out) if out is not None else None,
-        estimate=bool(value_of(config, "estimate")),
-        unsafe_runtime=bool(value_of(config, "unsafe-runtime")),
-        serving=Serving(_whole(config, "concurrency", None), _whole(config, "kv-tokens", None)),
-        cell_minutes=_minutes(value_of(config, "cell-minutes")),
+        out=_checked_out(given, out) if out is not None else None,
+        estimate=bool(given.value("estimate")),
+        unsafe_runtime=bool(given.value("unsafe-runtime")),
+        serving=Serving(_whole(given, "concurrency", None), _whole(given, "kv-tokens", None)),
+        cell_minutes=_minutes(given.value("cell-minutes")),
     )
 
 
-def _with_base(config: pytest.Config, models: tuple[ModelSpec, ...]) -> tuple[ModelSpec, ...]:
+def _with_base(given: Given, models: tuple[ModelSpec, ...]) -> tuple[ModelSpec, ...]:
     """Returns the models, the adapters among them with the base that was given."""
-    text = value_of(config, "base-model")
+    text = given.value("base-model")
     if text is None:
         return models
     if not any(is_adapter(model.path) for model in models):
         raise UsageError(f"--okrt-base-model {text!r}: none of the models is an adapter")
-    base = (config.invocation_params.dir / text).resolve()
+    base = (given.folder / text).resolve()
     try:
         check_checkpoint(base)
     except SpecError as error:
@@ -94,37 +106,37 @@ def _with_base(config: pytest.Config, models: tuple[ModelSpec, ...]) -> tuple[Mo
     return tuple(replace(model, base=base) if is_adapter(model.path) else model for model in models)
 
 
-def _checked_out(config: pytest.Config, text: str) -> Path:
+def _checked_out(given: Given, text: str) -> Path:
     if not text:
         raise UsageError("--okrt-out '' names no directory")
-    path = config.invocation_params.dir / text
-    if not hasattr(config, "workerinput"):
+    path = given.folder / text
+    if given.writes:
         check_new(path)
     return path
 
 
-def _settings(config: pytest.Config) -> Settings:
+def _settings(given: Given) -> Settings:
     default = types.Settings()
-    temperature = value_of(config, "temperature")
+    temperature = given.value("temperature")
     return types.Settings(
-        prompt_set=_one_of(config, "prompts", PROMPT_SETS, default.prompt_set),
-        cue=_one_of(config, "cue", get_args(types.Cue), default.cue),
-        names=_one_of(config, "names", ("on", "off"), "off") == "on",
-        format=_one_of(config, "format", get_args(types.Format), default.format),
-        thinking=_one_of(config, "thinking", get_args(types.Thinking), default.thinking),
-        tool_cap=_whole(config, "tool-cap", None),
-        max_turns=_whole(config, "max-turns", default.max_turns) or default.max_turns,
+        prompt_set=_one_of(given, "prompts", PROMPT_SETS, default.prompt_set),
+        cue=_one_of(given, "cue", get_args(types.Cue), default.cue),
+        names=_one_of(given, "names", ("on", "off"), "off") == "on",
+        format=_one_of(given, "format", get_args(types.Format), default.format),
+        thinking=_one_of(given, "thinking", get_args(types.Thinking), default.thinking),
+        tool_cap=_whole(given, "tool-cap", None),
+        max_turns=_whole(given, "max-turns", default.max_turns) or default.max_turns,
         temperature=_temperature(temperature) if temperature is not None else default.temperature,
-        max_new_tokens=_whole(config, "max-new-tokens", None) or default.max_new_tokens,
-        observation_chars=_whole(config, "observation-chars", None) or default.observation_chars,
-        packages=tuple(sorted(set(values_of(config, "allow-package")))),
-        stop_repetition=_repetition(config),
+        max_new_tokens=_whole(given, "max-new-tokens", None) or default.max_new_tokens,
+        observation_chars=_whole(given, "observation-chars", None) or default.observation_chars,
+        packages=tuple(sorted(set(given.values("allow-package")))),
+        stop_repetition=_repetition(given),
     )
 
 
-def _trained_under(config: pytest.Config, models: tuple[ModelSpec, ...]) -> dict[str, TrainedUnder]:
+def _trained_under(given: Given, models: tuple[ModelSpec, ...]) -> dict[str, TrainedUnder]:
     declared: dict[str, TrainedUnder] = {}
-    for text in values_of(config, "trained-under"):
+    for text in given.values("trained-under"):
         label, _, value = text.rpartition("=")
         found = next((known for known in specs.TRAINED_UNDER if known == value), None)
         if found is None:
@@ -139,8 +151,8 @@ def _trained_under(config: pytest.Config, models: tuple[ModelSpec, ...]) -> dict
     return declared
 
 
-def _one_of(config: pytest.Config, name: str, allowed: tuple[str, ...], default: str) -> Any:
-    value = value_of(config, name)
+def _one_of(given: Given, name: str, allowed: tuple[str, ...], default: str) -> Any:
+    value = given.value(name)
     if value is None:
         return default
     if value not in allowed:
@@ -148,8 +160,8 @@ def _one_of(config: pytest.Config, name: str, allowed: tuple[str, ...], default:
     return value
 
 
-def _whole(config: pytest.Config, name: str, default: int | None) -> int | None:
-    value = value_of(config, name)
+def _whole(given: Given, name: str, default: int | None) -> int | None:
+    value = given.value(name)
     if value is None:
         return default
     if not str(value).strip().isdecimal() or int(value) < 1:
@@ -167,8 +179,8 @@ def _temperature(value: str) -> float:
     return temperature
 
 
-def _repetition(config: pytest.Config) -> int:
-    value = value_of(config, "stop-repetition")
+def _repetition(given: Given) -> int:
+    value = given.value("stop-repetition")
     if value is None or value == "off":
         return STOP_REPETITION if value is None else 0
     if not str(value).strip().isdecimal() or int(value) < SHORTEST:

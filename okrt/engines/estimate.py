@@ -8,10 +8,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from okrt.analysis.rows import Row, row
+from okrt.engines.runner import Ahead, Runner
 from okrt.errors import InfrastructureError, OkrtError
+from okrt.selection.cases import CaseSpec
 from okrt.types import Episode
-from pytest_okrt.cases import CaseSpec
-from pytest_okrt.runner import Ahead, Runner
 
 SAMPLE = 3
 """Tasks run in each cell."""

@@ -6,18 +6,16 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import groupby
 
-import pytest
-
 from okrt import specs
+from okrt.engines.limits import CellClock
 from okrt.errors import InfrastructureError, OkrtError, RuntimeFailure, UsageError
 from okrt.models.scripted import ScriptedModel
 from okrt.run import Case, run_cases
 from okrt.runtimes.host import ZygoteRuntime
+from okrt.selection.arguments import Options
+from okrt.selection.cases import CaseSpec, cell_of_case, key_of, key_of_case
 from okrt.specs import Agent
-from okrt.types import Episode, Task
-from pytest_okrt.arguments import Options
-from pytest_okrt.cases import CaseSpec, cell_of_case, key_of, key_of_case
-from pytest_okrt.limits import CellClock
+from okrt.types import Episode, Model, Task
 
 CONCURRENCY = 16
 """Episodes of one model in flight where the model answers batches and says no other number."""
@@ -26,9 +24,11 @@ CONCURRENCY = 16
 class Runner:
     """Turns coordinates into episodes; holds this process's sandbox and models."""
 
-    def __init__(self, options: Options, config: pytest.Config) -> None:
+    def __init__(
+        self, options: Options, own_model: Callable[[str], Model | None] = lambda spec: None
+    ) -> None:
         self._options = options
-        self._config = config
+        self._own_model = own_model
         self.clock = CellClock(options.cell_minutes)
         self._agents: dict[tuple[str, str], Agent | OkrtError] = {}
         try:
@@ -102,7 +102,7 @@ class Runner:
 
     def _load(self, spec: CaseSpec) -> Agent:
         trained_under = self._options.trained_under.get(spec.model.label)
-        own = self._config.hook.pytest_okrt_model(spec=spec.model.given)
+        own = self._own_model(spec.model.given)
         if own is not None:
             return Agent(specs.own_card(spec.model, own, trained_under), own)
         return specs.load_model(

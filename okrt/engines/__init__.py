@@ -1,0 +1,1 @@
+"""What turns cases into episodes: this process, and more than one machine."""

@@ -1,0 +1,88 @@
+"""Cases: the coordinates of the episodes to be run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from okrt.run import Case
+from okrt.selection.arguments import Options
+from okrt.specs import ModelSpec
+from okrt.types import Contract, Episode, Settings, Task, TaskFamily
+
+
+@dataclass(frozen=True, slots=True)
+class CaseSpec:
+    """The coordinates of one episode; cheap to make, so that ten thousand can be collected."""
+
+    family: TaskFamily
+    model: ModelSpec
+    contract: Contract
+    tier: str
+    seed: int
+    repeat: int
+    settings: Settings
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Equal for two cases that are the same episode."""
+        return (
+            self.family.name,
+            self.tier,
+            self.seed,
+            self.repeat,
+            self.model.label,
+            self.contract.name,
+            self.settings,
+        )
+
+    @property
+    def cell(self) -> tuple[str, ...]:
+        return (self.family.name, self.tier, self.model.label, self.contract.name)
+
+    def manifest(self) -> dict[str, str | int]:
+        """Returns the coordinates as JSON data."""
+        return {
+            "family": self.family.name,
+            "tier": self.tier,
+            "seed": self.seed,
+            "repeat": self.repeat,
+            "model": self.model.label,
+            "model_spec": self.model.spec,
+            "contract": self.contract.name,
+        }
+
+
+def key_of(episode: Episode) -> tuple[Any, ...]:
+    """Returns the key of the case that an episode is of."""
+    return _key(
+        episode.task, episode.repeat, episode.model.label, episode.contract, episode.settings
+    )
+
+
+def key_of_case(case: Case) -> tuple[Any, ...]:
+    """Returns the key of the coordinates that a case was made of."""
+    return _key(case.task, case.repeat, case.card.label, case.contract.name, case.settings)
+
+
+def cell_of_case(case: Case) -> tuple[str, ...]:
+    """Returns the cell of the coordinates that a case was made of."""
+    return (case.task.family, case.task.tier, case.card.label, case.contract.name)
+
+
+def _key(task: Task, repeat: int, model: str, contract: str, settings: Settings) -> tuple[Any, ...]:
+    return (task.family, task.tier, task.seed, repeat, model, contract, settings)
+
+
+def cases(
+    family: TaskFamily, tiers: Iterable[str], seeds: Iterable[int], options: Options
+) -> list[CaseSpec]:
+    """Returns the cases of a family's tasks: models, then contracts, tiers, seeds, repeats."""
+    return [
+        CaseSpec(family, model, contract, tier, seed, repeat, options.settings)
+        for model, contract, tier, seed, repeat in product(
+            options.models, options.contracts, tiers, seeds, range(options.repeats)
+        )
+    ]
