@@ -15,6 +15,7 @@ ARROWS: dict[str, set[str]] = {
     "okrt.types": set(),
     "okrt.errors": set(),
     "okrt.redact": set(),
+    "okrt.plan": {"okrt.types"},
     "okrt.families": {"okrt.types", "okrt.errors"},
     "okrt.runtimes": {"okrt.types", "okrt.errors"},
     "okrt.models": {"okrt.types", "okrt.errors", "okrt.redact"},

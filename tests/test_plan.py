@@ -1,0 +1,44 @@
+"""What a run must hold: short, and nothing lost."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from okrt.plan import Key, differences, keys_of, plan_of, size
+
+KEYS = st.builds(
+    Key,
+    family=st.just("knapsack"),
+    tier=st.sampled_from(["easy", "hard"]),
+    split=st.just("eval"),
+    model=st.sampled_from(["a", "b"]),
+    contract=st.sampled_from(["persistent", "stateless"]),
+    repeat=st.integers(0, 1),
+    seed=st.integers(0, 12),
+)
+
+
+@given(st.lists(KEYS))
+def test_a_plan_holds_each_key_once(keys: list[Key]) -> None:
+    plan = plan_of(keys)
+    assert list(keys_of(plan)) == sorted(set(keys))
+    assert size(plan) == len(set(keys))
+    assert plan == plan_of(reversed(keys))
+
+
+def test_seeds_in_a_row_are_one_range() -> None:
+    keys = [Key("f", "easy", "eval", "m", "persistent", 0, seed) for seed in range(100_000)]
+    (one,) = plan_of(keys)
+    assert one.seeds == ((0, 100_000),)
+
+
+def test_differences_name_the_leaf_and_both_values() -> None:
+    one = {"settings": {"cue": "none", "max_turns": 40}, "models": {"a": {"digest": "1"}}}
+    other = {"settings": {"cue": "true", "max_turns": 40}, "models": {}}
+    assert differences(one, one) == []
+    assert differences(one, other) == [
+        "settings.cue: 'none' and 'true'",
+        "models.a.digest: '1' and nothing",
+        "models: nothing and {}",
+    ]
