@@ -447,9 +447,11 @@ class Model(Protocol):
     A model may have `answer_some(conversations) -> list[tuple[int, Completion | ModelFailure]]`
     besides: at least one answer, each with its conversation's place; a failure in a completion's
     stead fails that episode alone. The driver then goes on with those that are answered, and passes
-    the others again, the same objects, with what has become ready meanwhile. It may have `close()`,
-    called when no more is asked, and `concurrency`, a whole number: how many conversations it is
-    best asked together.
+    the others again, the same objects, with what has become ready meanwhile.
+
+    It may have `release()`, called when no conversation is under way and others may come;
+    `close()`, called when no more is asked; and `concurrency`, a whole number: how many
+    conversations it is best asked together.
     """
 
     @property

@@ -94,6 +94,12 @@ class Runner:
         own = max(1, int(getattr(model, "concurrency", CONCURRENCY)))
         return self._options.serving.concurrency or own
 
+    def release(self, spec: CaseSpec) -> None:
+        """Has the model of a case give back what it holds for episodes under way: none are."""
+        found = self._agents.get((spec.model.label, spec.family.name))
+        if isinstance(found, Agent) and (release := getattr(found.model, "release", None)):
+            release()
+
     def close(self) -> None:
         self.runtime.close()
         for found in self._agents.values():
@@ -160,6 +166,7 @@ class Ahead:
                 self._runner.in_flight(specs[0]),
                 self._is_over,
             )
+            self._runner.release(specs[0])
 
     def _is_over(self, case: Case) -> bool:
         over = self._runner.is_over(case)

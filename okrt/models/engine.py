@@ -112,12 +112,16 @@ class Engine:
         self._model, self._stop_ids, self._temperature = model, stop_ids, temperature
         self._limit, self._budget = limit, budget
         self._device = model.device
-        self._place = Place(budget)
-        count = model.config.get_text_config().num_hidden_layers
+        self._came = 0
+        self.clear()
+
+    def clear(self) -> None:
+        """Forgets every episode and frees the memory that their tokens took."""
+        self._place = Place(self._budget)
+        count = self._model.config.get_text_config().num_hidden_layers
         self._layers = [Layer(self._place) for _ in range(count)]
         self._cache = Cache(layers=list(self._layers))
         self._rows: list[_Row] = []
-        self._came = 0
 
     @property
     def held(self) -> int:

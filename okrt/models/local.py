@@ -138,6 +138,12 @@ class LocalModel:
                 if reply.left <= 0
             ]
 
+    def release(self) -> None:
+        """Gives back the memory of the cache; the weights stay."""
+        self._unfinished.clear()
+        if isinstance(self._decoder, Engine):
+            self._decoder.clear()
+
     @contextmanager
     def _one_failure(self) -> Iterator[None]:
         try:

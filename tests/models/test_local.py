@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from okrt.models.engine import seeded_noise
+from okrt.models.engine import Engine, seeded_noise
 from okrt.models.local import LocalModel
 from okrt.types import Completion, Conversation, Message, Model
 from tests.checkpoints import QWEN_LIKE, make_checkpoint, make_parrot
@@ -33,6 +33,19 @@ def model(checkpoint: Path) -> LocalModel:
 @pytest.fixture(scope="module")
 def greedy(model: LocalModel) -> list[Completion]:
     return model.generate(ask(*PROMPTS))
+
+
+def test_released_it_holds_no_cache_and_says_the_same(
+    checkpoint: Path, greedy: list[Completion]
+) -> None:
+    model = load(checkpoint)
+    model.answer_some(ask(*PROMPTS))
+    engine = model._decoder
+    assert isinstance(engine, Engine)
+    assert engine.held > 0
+    model.release()
+    assert engine.held == 0
+    assert model.generate(ask(*PROMPTS)) == greedy
 
 
 # -- what is generated -----------------------------------------------------------------------------

@@ -29,6 +29,8 @@ class Talker:
     def generate(self, conversations):
         self.asked.append(len(conversations))
         return [Completion(block("finish()"), "stop", Usage()) for _ in conversations]
+    def release(self):
+        print("released", self.name, "after", sum(self.asked))
 
 USUAL, OWN = Talker("usual"), Talker("own", concurrency=3)
 
@@ -53,6 +55,8 @@ def test_as_many_episodes_are_in_flight_as_asked_for_or_as_the_model_says(
         "--runtime=stateless", *arguments,
     )  # fmt: skip
     assert f"asked {asked}" in text(result)
+    released = [line for line in text(result).splitlines() if "released" in line]
+    assert [line.partition("released ")[2] for line in released] == ["usual after 20"]
     assert result.ret == 0
 
 
