@@ -83,12 +83,15 @@ def test_task_prints_an_instance(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_init_writes_an_evaluation_that_runs(
-    pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str]
+    pytester: pytest.Pytester,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     folder = pytester.path / "mine"
     assert main(["init", str(folder)]) == 0
     assert "test_runtime_fit.py" in capsys.readouterr().out
-    result = pytester.runpytest_subprocess(
+    result = pytester.runpytest_inprocess(
         str(folder), "--model=expert:stateless", "--okrt-tier=micro", "--okrt-seeds=1"
     )
     result.assert_outcomes(passed=2)

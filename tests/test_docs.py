@@ -96,6 +96,7 @@ def run(command: list[str], folder: Path, where: str) -> str:
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)]),
         "OMP_NUM_THREADS": "1",
         "COLUMNS": "100",
+        "PYTEST_XDIST_AUTO_NUM_WORKERS": "1",  # of `-n auto`: each loads the model
     }
     for name in ("PYTEST_XDIST_WORKER", "PYTEST_CURRENT_TEST", "PYTEST_ADDOPTS"):
         environment.pop(name, None)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from okrt.families.opaque_knapsack import OpaqueKnapsack
 from okrt.models.local import LocalModel
 from okrt.models.scripted import ScriptedModel
+from okrt.runtimes import laws
 from okrt.runtimes.contracts import PERSISTENT
 from okrt.runtimes.host import ZygoteRuntime
 from okrt.testing import check_family, check_model, check_runtime
@@ -21,10 +21,11 @@ from tests.toys import Counter, Counting, Says
 
 
 def test_our_families_keep_their_laws() -> None:
-    check_family("tests.test_testing:KNAPSACK")
+    check_family("opaque_knapsack")
     check_family("tests.toys:FAMILY")
 
 
+@pytest.mark.thorough  # each tier alone is held to them in tests/runtimes/test_tiers.py
 def test_our_runtime_keeps_its_laws() -> None:
     with ZygoteRuntime() as runtime:
         check_runtime(runtime)
@@ -37,9 +38,6 @@ def test_our_models_keep_their_laws(tmp_path: Path) -> None:
         check_model(
             LocalModel(tmp_path / "m", temperature=temperature, max_new_tokens=8, thinking="off")
         )
-
-
-KNAPSACK = OpaqueKnapsack()
 
 
 class Drifting(Counting):
@@ -84,17 +82,6 @@ class Raising(Counting):
         raise KeyError("nothing there")
 
 
-class Unordered(Counting):
-    """Writes a set into its prompt."""
-
-    def task(self, seed: int, tier: str, split: Any = "eval") -> Task:
-        words = {f"word{n}" for n in range(50)}
-        return replace(super().task(seed, tier, split), prompt=f"{split} {seed} {words}")
-
-
-UNORDERED = Unordered()
-
-
 class Endless(Counting):
     def environment(self, task: Task) -> Any:
         class NoFinish(Counter):
@@ -115,7 +102,7 @@ class Endless(Counting):
         (Fragile(), "a tool answers hostile arguments with a plain error"),
         (Endless(), "there is a tool named finish"),
         (Raising(), "a family raises nothing of its own: KeyError"),
-        ("tests.test_testing:UNORDERED", "the same seed gives the same bytes in another process"),
+        ("tests.toys:UNORDERED", "the same seed gives the same bytes in another process"),
     ],
 )
 def test_a_broken_family_fails_the_law_it_breaks(family: Any, law: str) -> None:
@@ -148,7 +135,10 @@ class NoCap(AlwaysPersistent):
         return self.inner.open(contract, tools, replace(limits, tool_cap=999), seed)
 
 
-def test_a_runtime_that_says_it_is_closed_and_is_not_fails() -> None:
+def test_a_runtime_that_says_it_is_closed_and_is_not_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kept in ("KEEPS", "FORGETS", "SURVIVES", "ENDS", "CALLS", "CAPS", "OUTPUT", "SESSIONS"):
+        monkeypatch.setattr(laws, kept, [])  # it keeps these, which takes seconds
+
     class Pretends(ZygoteRuntime):
         isolation = "T0"
 

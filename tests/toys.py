@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any
 
@@ -64,6 +64,17 @@ class Counting:
 
 
 FAMILY = Counting()
+
+
+class Unordered(Counting):
+    """Writes a set into its prompt."""
+
+    def task(self, seed: int, tier: str, split: Split = "eval") -> Task:
+        words = {f"word{n}" for n in range(50)}
+        return replace(super().task(seed, tier, split), prompt=f"{split} {seed} {words}")
+
+
+UNORDERED = Unordered()
 
 
 @dataclass

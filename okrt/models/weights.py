@@ -10,7 +10,6 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import torch
-from peft import PeftModel
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -51,6 +50,8 @@ class Weights:
         Raises:
             UsageError: it cannot be loaded.
         """
+        from peft import PeftModel  # takes seconds, and only adapters need it
+
         name = f"adapter-{next(self._numbers)}"
         with one_line(adapter), _quiet():
             if isinstance(self.model, PeftModel):

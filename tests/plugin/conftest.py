@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,30 @@ def test_fit(episode):
 
 Run = Callable[..., pytest.RunResult]
 
+LAYOUTS = {"alone": "0", "n2": "2"}
 
-@pytest.fixture(params=["0", "2"], ids=["alone", "n2"])
+alone = pytest.mark.parametrize(
+    "workers", ["0", pytest.param("2", marks=pytest.mark.thorough)], ids=list(LAYOUTS)
+)
+"""For a test whose promise on workers another one keeps: workers take long to start."""
+
+
+def first_on_workers(cases: Iterable[object]) -> list[Any]:
+    """Returns (workers, case) for each case in one process, for the first on workers too; for the
+    others on workers where the run is thorough."""
+    return [
+        pytest.param(
+            workers,
+            case,
+            id=f"{name}-{case}",
+            marks=[pytest.mark.thorough] * bool(number and name == "n2"),
+        )
+        for number, case in enumerate(cases)
+        for name, workers in LAYOUTS.items()
+    ]
+
+
+@pytest.fixture(params=LAYOUTS.values(), ids=list(LAYOUTS))
 def workers(request: pytest.FixtureRequest) -> str:
     found: str = request.param
     return found

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.checkpoints import make_adapter, make_checkpoint
-from tests.plugin.conftest import EVALUATION, Run, plain
+from tests.plugin.conftest import EVALUATION, Run, alone, first_on_workers, plain
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ MARKERS = {
 }
 
 
-@pytest.mark.parametrize("marker", MARKERS)
+@pytest.mark.parametrize(("workers", "marker"), first_on_workers(MARKERS))
 def test_a_wrong_marker_is_a_collection_error_of_one_line(
     evaluate: Run, pytester: pytest.Pytester, marker: str
 ) -> None:
@@ -131,6 +131,7 @@ def test_a_wrong_marker_is_a_collection_error_of_one_line(
     assert MARKERS[marker] in plain(result)
 
 
+@alone
 def test_an_unknown_tier_of_the_command_line_is_one_line(evaluate: Run) -> None:
     result = evaluate("--okrt-tier=nosuch")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -138,6 +139,7 @@ def test_an_unknown_tier_of_the_command_line_is_one_line(evaluate: Run) -> None:
     assert known in plain(result)
 
 
+@alone
 def test_fixtures_without_the_marker_say_so(evaluate: Run, pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
@@ -201,7 +203,7 @@ MEMBERS = {
 }
 
 
-@pytest.mark.parametrize("message", MEMBERS)
+@pytest.mark.parametrize(("workers", "message"), first_on_workers(MEMBERS))
 def test_a_family_that_breaks_its_protocol_is_named(
     evaluate: Run, pytester: pytest.Pytester, message: str
 ) -> None:
@@ -213,6 +215,7 @@ def test_a_family_that_breaks_its_protocol_is_named(
     assert result.ret == 1
 
 
+@alone
 def test_a_contract_that_raises_fails_its_cases_and_no_other(
     evaluate: Run, pytester: pytest.Pytester
 ) -> None:
@@ -247,6 +250,7 @@ def test_two_contracts_of_one_name_are_refused(evaluate: Run, pytester: pytest.P
     assert "a runtime is given twice" in plain(result)
 
 
+@alone
 def test_a_model_path_is_that_of_the_command_line(evaluate: Run, pytester: pytest.Pytester) -> None:
     make_checkpoint(pytester.path / "ck")
     pytester.makepyfile(

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.checkpoints import make_adapter, make_checkpoint, make_parrot
-from tests.plugin.conftest import Run, rows, text
+from tests.plugin.conftest import Run, alone, rows, text
 from tests.toys import block
 
 SMALL = ("--okrt-tier=micro", "--okrt-seeds=4", "--okrt-max-turns=2", "--okrt-max-new-tokens=12")
 
 
-@pytest.mark.parametrize("workers", ["0"], ids=["alone"])  # slow with torch in each worker
+@alone
 def test_a_directory_and_an_adapter_run(evaluate: Run, pytester: pytest.Pytester) -> None:
     base = pytester.path / "base"
     make_checkpoint(base)
@@ -34,6 +34,7 @@ def test_a_directory_and_an_adapter_run(evaluate: Run, pytester: pytest.Pytester
     assert "self-check" not in text(result)
 
 
+@alone
 def test_a_trained_model_acts_and_its_row_shows_it(
     evaluate: Run, pytester: pytest.Pytester
 ) -> None:
@@ -45,12 +46,15 @@ def test_a_trained_model_acts_and_its_row_shows_it(
         assert row["total_tokens"] > row["completion_tokens"] > 10
 
 
-def test_each_worker_that_loads_a_checkpoint_is_announced(pytester: pytest.Pytester) -> None:
+def test_each_worker_that_loads_a_checkpoint_is_announced(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     make_checkpoint(pytester.path / "base")
     pytester.makepyfile("def test_other(): pass")
-    result = pytester.runpytest_subprocess("-n2", "--model=base")
+    result = pytester.runpytest_inprocess("-n2", "--model=base")
     assert "each of 2 workers loads base (" in text(result)
-    result = pytester.runpytest_subprocess("-n0", "--model=base")
+    result = pytester.runpytest_inprocess("-n0", "--model=base")
     assert "workers loads" not in text(result)
 
 
@@ -67,7 +71,7 @@ def test_a_damaged_checkpoint_is_one_line(
     assert "Traceback" not in text(result)
 
 
-@pytest.mark.parametrize("workers", ["0"], ids=["alone"])  # slow with torch in each worker
+@alone
 def test_truncated_weights_are_an_error_of_one_line(
     pytester: pytest.Pytester, evaluate: Run
 ) -> None:

@@ -33,5 +33,4 @@ def derive(folder: Path, name: str, hash_seed: str, *arguments: str) -> list[str
 def test_rows_are_byte_identical(tmp_path: Path) -> None:
     one = derive(tmp_path, "one", "1")
     assert len(one) == 16
-    assert derive(tmp_path, "two", "2") == one
-    assert derive(tmp_path, "workers", "3", "-n2") == one
+    assert derive(tmp_path, "two", "2", "-n2") == one

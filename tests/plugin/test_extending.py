@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.plugin.conftest import EVALUATION, Run, rows, text
+from tests.plugin.conftest import EVALUATION, Run, alone, first_on_workers, rows, text
 
 OWN = """
 import pytest
@@ -31,7 +31,9 @@ def test_own(episode):
 """
 
 
-@pytest.mark.parametrize("model", ["test_own:talk", "test_own:MODEL"])
+@pytest.mark.parametrize(
+    ("workers", "model"), first_on_workers(["test_own:talk", "test_own:MODEL"])
+)
 def test_a_model_contract_and_family_of_one_s_own(
     evaluate: Run, pytester: pytest.Pytester, model: str
 ) -> None:
@@ -44,6 +46,7 @@ def test_a_model_contract_and_family_of_one_s_own(
     assert "self-check" not in text(result)
 
 
+@alone
 def test_a_family_object_in_the_marker(evaluate: Run, pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_own=OWN.replace('"tests.toys:FAMILY"', "FAMILY"))
     evaluate("--model=test_own:talk").assert_outcomes(passed=6)

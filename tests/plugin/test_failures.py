@@ -68,9 +68,11 @@ def crash(
 ) -> pytest.RunResult:
     pytester.makepyfile(test_own=CRASHING)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(pytester.path)]))
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    monkeypatch.syspath_prepend(str(pytester.path))
     monkeypatch.setenv("TRIED", str(pytester.path / "tried"))
     monkeypatch.setenv("CRASH", when)
-    return pytester.runpytest_subprocess(
+    return pytester.runpytest_inprocess(
         "-n2", "--model=test_own:talk", "--runtime=stateless", "--okrt-out=run", *arguments
     )
 
@@ -119,7 +121,8 @@ def test_workers_that_collect_other_cases_end_the_session(
             pass
         """
     )
-    result = pytester.runpytest_subprocess("-n2", "--okrt-out=run", "--runtime=stateless")
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    result = pytester.runpytest_inprocess("-n2", "--okrt-out=run", "--runtime=stateless")
     assert result.ret != 0
     assert "collected other cases: 8 cases differ" in text(result)
 

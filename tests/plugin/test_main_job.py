@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from tests.plugin.conftest import EVALUATION, ROOT, Run, rows, text
+from tests.plugin.conftest import EVALUATION, ROOT, Run, alone, rows, text
 
 
 def test_both_experts_run_under_both_contracts(evaluate: Run, pytester: pytest.Pytester) -> None:
@@ -42,6 +42,7 @@ def test_the_run_directory_says_what_was_run(evaluate: Run, pytester: pytest.Pyt
     assert "self-check" in (folder / "report.md").read_text()
 
 
+@alone
 def test_case_ids_name_label_contract_tier_seed(pytester: pytest.Pytester, evaluate: Run) -> None:
     result = evaluate("--collect-only", "-q", "--model", "mine=expert:stateless", out=False)
     assert "test_fit.py::test_fit[mine-stateless-micro-1]" in text(result)
@@ -51,6 +52,7 @@ def test_case_ids_name_label_contract_tier_seed(pytester: pytest.Pytester, evalu
     assert "test_fit[expert:stateless-persistent-micro-7-r2]" in text(result)
 
 
+@alone
 def test_repeats_are_episodes_of_their_own(evaluate: Run, pytester: pytest.Pytester) -> None:
     evaluate("--okrt-repeats=2", "--runtime=stateless", "--model=expert:stateless")
     assert sorted((r["seed"], r["repeat"]) for r in rows(pytester.path / "run")) == [
@@ -58,6 +60,7 @@ def test_repeats_are_episodes_of_their_own(evaluate: Run, pytester: pytest.Pytes
     ]  # fmt: skip
 
 
+@alone
 def test_two_tests_of_the_same_case_share_its_episode(
     evaluate: Run, pytester: pytest.Pytester
 ) -> None:
@@ -77,6 +80,8 @@ def test_a_worker_plays_a_shared_case_once(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(pytester.path)]))
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    monkeypatch.syspath_prepend(str(pytester.path))
     pytester.makepyfile(
         test_two="""
         import pathlib, pytest
@@ -92,11 +97,12 @@ def test_a_worker_plays_a_shared_case_once(
         def test_other(episode): assert episode.trajectory
         """
     )
-    result = pytester.runpytest_subprocess("-n1", "--model=test_two:talk", "--runtime=stateless")
+    result = pytester.runpytest_inprocess("-n1", "--model=test_two:talk", "--runtime=stateless")
     result.assert_outcomes(passed=4)
     assert (pytester.path / "asked").read_text() == "xx"
 
 
+@alone
 def test_seeds_and_tiers_may_be_short(evaluate: Run, pytester: pytest.Pytester) -> None:
     short = EVALUATION.replace('["micro"]', '"micro"').replace("range(2)", "2")
     pytester.makepyfile(test_fit=short)
@@ -127,6 +133,7 @@ def test_deselected_cases_are_not_run(evaluate: Run, pytester: pytest.Pytester) 
     assert {(r["contract"], r["seed"]) for r in rows(pytester.path / "run")} == {("stateless", 1)}
 
 
+@alone
 def test_the_fixtures_give_the_parts_of_a_case(evaluate: Run, pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
@@ -143,6 +150,7 @@ def test_the_fixtures_give_the_parts_of_a_case(evaluate: Run, pytester: pytest.P
     assert not (pytester.path / "run").exists()
 
 
+@alone
 def test_a_failed_assertion_is_the_test_s_own(evaluate: Run, pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
@@ -225,6 +233,7 @@ def test_an_estimate_runs_three_tasks_a_cell_and_stops(
     assert not (pytester.path / "run").exists()
 
 
+@pytest.mark.parametrize("workers", ["2"], ids=["n2"])
 def test_loadscope_runs_every_case(evaluate: Run, pytester: pytest.Pytester) -> None:
     evaluate("--dist=loadscope").assert_outcomes(passed=8)
     assert len(rows(pytester.path / "run")) == 8

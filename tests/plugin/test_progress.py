@@ -7,19 +7,21 @@ import re
 import pytest
 
 from pytest_okrt import recorder
-from tests.plugin.conftest import Run, text
+from tests.plugin.conftest import Run, first_on_workers, text
 
 LINE = re.compile(r"okrt: \d+/8 episodes, [\d.]+/s, [\d.]+ min left")
 
 
-@pytest.mark.parametrize(("tty", "arguments"), [(True, []), (True, ["-q"]), (False, [])])
+@pytest.mark.parametrize(
+    ("workers", "case"), first_on_workers([(True, ""), (True, "-q"), (False, "")])
+)
 def test_progress_is_shown_at_a_terminal_alone(
     evaluate: Run,
     pytester: pytest.Pytester,
     monkeypatch: pytest.MonkeyPatch,
-    tty: bool,
-    arguments: list[str],
+    case: tuple[bool, str],
 ) -> None:
+    tty, argument = case
     monkeypatch.setattr(recorder, "PROGRESS_S", 0.0)
     pytester.makeconftest(
         f"""
@@ -32,5 +34,5 @@ def test_progress_is_shown_at_a_terminal_alone(
                 reporter.isatty = type(reporter.isatty)({tty})
         """
     )
-    shown = text(evaluate(*arguments))
-    assert bool(LINE.search(shown)) == (tty and not arguments)
+    shown = text(evaluate(*argument.split()))
+    assert bool(LINE.search(shown)) == (tty and not argument)

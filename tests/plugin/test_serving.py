@@ -8,7 +8,7 @@ import pytest
 
 from okrt.engines.limits import CellClock
 from tests.checkpoints import make_adapter, make_checkpoint
-from tests.plugin.conftest import Run, plain, rows, text
+from tests.plugin.conftest import Run, alone, plain, rows, text
 
 SMALL = (
     "--runtime=stateless",
@@ -43,15 +43,16 @@ def test_asked(request):
 """
 
 
+@pytest.mark.parametrize("workers", ["0"], ids=["alone"])
 @pytest.mark.parametrize(
     ("arguments", "asked"), [((), "[16] [3]"), (("--okrt-concurrency=5",), "[5] [5]")]
 )
 def test_as_many_episodes_are_in_flight_as_asked_for_or_as_the_model_says(
-    pytester: pytest.Pytester, arguments: tuple[str, ...], asked: str
+    evaluate: Run, pytester: pytest.Pytester, arguments: tuple[str, ...], asked: str
 ) -> None:
     pytester.makepyfile(test_talkers=TALKERS)
-    result = pytester.runpytest_subprocess(
-        "-n0", "-s", "--model=test_talkers:USUAL", "--model=test_talkers:OWN",
+    result = evaluate(
+        "-s", "--model=test_talkers:USUAL", "--model=test_talkers:OWN",
         "--runtime=stateless", *arguments,
     )  # fmt: skip
     assert f"asked {asked}" in text(result)
@@ -116,7 +117,7 @@ def test_the_clock_of_a_cell_starts_when_it_is_first_asked() -> None:
     assert not CellClock(None, lambda: 1e9).is_over("one")
 
 
-@pytest.mark.parametrize("workers", ["0"], ids=["alone"])  # slow with torch in each worker
+@alone
 def test_adapters_are_put_on_the_base_that_is_given(
     evaluate: Run, pytester: pytest.Pytester
 ) -> None:

@@ -24,6 +24,11 @@ Tools = Mapping[str, Callable[..., Any]]
 HOST_PYTHON = sys.executable
 TIERS = ("T0", "T1", "unsafe")
 
+sandboxed = pytest.mark.parametrize(
+    "tier", ["T0", "T1", pytest.param("unsafe", marks=pytest.mark.thorough)], indirect=True
+)
+"""For what takes long: `unsafe` is the machinery of T0 without the walls."""
+
 
 class Play(Protocol):
     def __call__(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
@@ -277,9 +277,17 @@ def test_a_runtime_that_breaks_a_law_fails_by_its_name(runtime: ZygoteRuntime, l
     assert str(failed.value).startswith(f"{law.name}: ")
 
 
+@pytest.fixture(scope="module")
+def unsafe() -> Iterator[ZygoteRuntime]:
+    with ZygoteRuntime(unsafe=True) as runtime:
+        yield runtime
+
+
 @pytest.mark.parametrize("law", FORBIDS, ids=lambda law: law.name)
-def test_a_runtime_that_is_not_closed_fails_by_what_is_open(law: Law) -> None:
-    with ZygoteRuntime(unsafe=True) as unsafe, pytest.raises(AssertionError, match=f"^{law.name}"):
+def test_a_runtime_that_is_not_closed_fails_by_what_is_open(
+    unsafe: ZygoteRuntime, law: Law
+) -> None:
+    with pytest.raises(AssertionError, match=f"^{law.name}"):
         hold(law, unsafe)
 
 

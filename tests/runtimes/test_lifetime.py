@@ -22,7 +22,7 @@ from okrt.runtimes.host import ZygoteRuntime
 from okrt.runtimes.namespaces import SCRATCH
 from okrt.runtimes.scratch import remove_tree
 from okrt.types import Contract, Limits, Session
-from tests.runtimes.conftest import of_tier
+from tests.runtimes.conftest import of_tier, sandboxed
 
 
 def eventually(true: Callable[[], bool]) -> bool:
@@ -228,6 +228,7 @@ def test_closing_is_idempotent_and_a_closed_session_says_so(scratch: Path) -> No
 
 @pytest.mark.parametrize("contract", [PERSISTENT, STATELESS], ids=lambda c: c.name)
 @pytest.mark.parametrize("proper", [False, True], ids=["launcher", "zygote"])
+@sandboxed
 def test_a_dead_zygote_fails_its_sessions_and_no_later_one(
     tier: str, scratch: Path, before: set[int], contract: Contract, proper: bool
 ) -> None:
@@ -367,6 +368,7 @@ def run_host(scratch: Path, end: str, tier: str, script: str = HOST) -> subproce
     ids=["idle", "in a block"],
 )
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@sandboxed
 def test_nothing_outlives_a_killed_host(tier: str, scratch: Path, end: str, number: int) -> None:
     # The launcher, the zygote, and a process for each session: of its own, or with what it started.
     processes_of = {"T0": 5, "T1": 8, "unsafe": 6}
@@ -418,6 +420,7 @@ def test_nothing_waits_for_a_copy_of_the_host_that_keeps_its_descriptors(
 
 
 @pytest.mark.parametrize("end", ["", "sys.exit(3)", "1 / 0"])
+@sandboxed
 def test_nothing_outlives_a_host_that_forgets_to_close(tier: str, scratch: Path, end: str) -> None:
     with run_host(scratch, end, tier) as host:
         assert host.stdout is not None

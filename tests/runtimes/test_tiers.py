@@ -18,7 +18,7 @@ from okrt.runtimes.host import ZygoteRuntime
 from okrt.runtimes.probe import FORBIDDEN, assess, doctor, self_test
 from okrt.testing import check_runtime
 from okrt.types import Limits
-from tests.runtimes.conftest import Play, of_tier, playing
+from tests.runtimes.conftest import Play, of_tier, playing, sandboxed
 from tests.runtimes.interpreters import copy_interpreter
 
 CONTAINER = Path(__file__).with_name("container.py")
@@ -30,6 +30,7 @@ def tiered(tier: str) -> Iterator[ZygoteRuntime]:
         yield runtime
 
 
+@sandboxed
 def test_every_tier_is_a_runtime(tiered: ZygoteRuntime) -> None:
     check_runtime(tiered)
 

@@ -37,16 +37,17 @@ def base(traces: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def tuned(base: Path, traces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    monkeypatch.setattr(tune, "play", partial(play, settings=SHORT))
-    monkeypatch.setattr(tune, "VALIDATION", range(1))
+@pytest.fixture(scope="module")
+def tuned(base: Path, traces: Path) -> list[Path]:
     jobs = [
-        Tuning(base, traces, name, 1, 3, tmp_path / f"tiny-{name}", "a command")
+        Tuning(base, traces, name, 1, 3, traces.parent / "tuned" / f"tiny-{name}", "a command")
         for name in CONTRACTS
     ]
-    for job in jobs:
-        tune.tune(job)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tune, "play", partial(play, settings=SHORT))
+        patch.setattr(tune, "VALIDATION", range(1))
+        for job in jobs:
+            tune.tune(job)
     return [job.out for job in jobs]
 
 
