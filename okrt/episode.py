@@ -13,7 +13,7 @@ from dataclasses import replace
 from time import perf_counter
 
 from okrt.parse import Reply, parse
-from okrt.prompts import render_prompt
+from okrt.prompts import function, render_prompt
 from okrt.types import (
     Completion,
     Contract,
@@ -54,6 +54,7 @@ def rollout(
         okrt.errors.InfrastructureError: from the session or the environment.
     """
     prompt = render_prompt(task, contract, settings)
+    offered = function(settings.format)
     turns: list[Turn] = []
     while True:
         completion = yield Conversation(
@@ -61,16 +62,18 @@ def rollout(
             completions=tuple(turn.completion for turn in turns),
             episode_id=episode_id,
             seed=reply_seed(task.id, repeat, len(turns)),
+            function=offered,
         )
         if completion.finish_reason == "context":
-            return Trajectory(prompt, tuple(turns), "context")
+            return Trajectory(prompt, tuple(turns), "context", offered)
         reply = parse(completion.text, settings.format, settings.thinking, completion.finish_reason)
         started = perf_counter()
         execution = session.execute(reply.code) if reply.code is not None else None
         timing = {"sandbox_s": perf_counter() - started}
-        turns.append(_turn(completion, reply, execution, timing))
+        made_up = f"call{len(turns):05d}"  # nine signs: some servers want no other number
+        turns.append(_turn(completion, reply, execution, timing, completion.call_id or made_up))
         if ending := _ending(environment, turns, settings):
-            return Trajectory(prompt, tuple(turns), ending)
+            return Trajectory(prompt, tuple(turns), ending, offered)
         observation = observe(reply, execution, _alive(turns, contract), settings)
         turns[-1] = replace(turns[-1], observation=observation)
 
@@ -108,7 +111,11 @@ def cut_middle(text: str, limit: int) -> str:
 
 
 def _turn(
-    completion: Completion, reply: Reply, execution: Execution | None, timing: dict[str, float]
+    completion: Completion,
+    reply: Reply,
+    execution: Execution | None,
+    timing: dict[str, float],
+    call_id: str,
 ) -> Turn:
     return Turn(
         completion=completion,
@@ -119,6 +126,7 @@ def _turn(
         reply_problem=reply.problem,
         discarded_chars=reply.discarded_chars,
         timing=timing,
+        call=None if reply.call is None else replace(reply.call, id=call_id),
     )
 
 

@@ -2,17 +2,20 @@
 
 Every reply has a defined answer: the first Python block runs; everything behind it (invented
 observations, a second block) leaves the history; code inside thinking never runs; a block that is
-empty, unclosed or in another language does not run. This module runs nothing and knows no contract.
+empty, unclosed or in another language does not run. A tool call holds a block as its argument; one
+that cannot be read, or calls another function, does not run. This module runs nothing and knows no
+contract.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
-from okrt.types import FinishReason, Format, Thinking
+from okrt.types import ARGUMENT, FUNCTION, FinishReason, Format, Thinking, ToolRequest
 
 Problem = Literal[
     "no_block",
@@ -22,6 +25,8 @@ Problem = Literal[
     "two_blocks",
     "skipped_block",
     "text_after",
+    "bad_call",
+    "unknown_function",
 ]
 
 PROBLEMS: dict[Problem, str] = {
@@ -33,6 +38,19 @@ PROBLEMS: dict[Problem, str] = {
     "skipped_block": "Only your first Python block with code was run, not what stood before it.",
     "text_after": "What you wrote after the block was dropped; only real output appears here.",
 }
+CALL_PROBLEMS: dict[Problem, str] = {
+    "no_block": "You called no function, so nothing was run. Call python with your code.",
+    "empty_block": "The code of your call was empty, so nothing was run.",
+    "unclosed": "Your call was not closed, so nothing was run.",
+    "bad_call": "Your call could not be read, so nothing was run. Its arguments must be a JSON "
+    'object with your code as text: {"code": "..."}.',
+    "unknown_function": "There is no such function, so nothing was run. Call python with your "
+    "code; the tools of the task are functions for that code.",
+    "two_blocks": "Your reply held more than one call. Only the first was run, the rest dropped.",
+    "skipped_block": "Only your first call of python with code was run, not what stood before it.",
+    "text_after": "What you wrote after the call was dropped; only real output appears here.",
+}
+"""What is told in the format `tool_call`."""
 CUT_SHORT = "Your reply reached the length limit and was cut there."
 
 _PYTHON = {"", "python", "python3", "py", "py3"}
@@ -43,6 +61,8 @@ _OPENINGS: dict[Format, str] = {
     "fenced": "a line ```python, the code, a line ```",
     "code_tag": "<code>, the code, </code>",
 }
+_CALL, _END_CALL = "<tool_call>", "</tool_call>"
+_JSON = json.JSONDecoder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +78,20 @@ class Reply:
     problem: Problem | None
     notes: tuple[str, ...]
     """What the model is told."""
+    call: ToolRequest | None = None
+    """The tool call that `kept` ends with, without an id; None where it cannot be read, or is not
+    alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Block:
     start: int
     end: int
-    language: str
     code: str
-    closed: bool
+    fault: Problem | None
+    """Why it cannot run."""
+    call: ToolRequest | None = None
+    """Of a call that can be read."""
 
 
 def parse(
@@ -83,8 +108,8 @@ def parse(
     """
     thoughts = _thoughts(text)
     visible = _blanked(text, thoughts)
-    blocks = list(_fenced(visible) if format == "fenced" else _tagged(visible))
-    runs = next((b for b in blocks if b.language in _PYTHON and b.closed and b.code.strip()), None)
+    blocks = list(_FINDERS[format](visible))
+    runs = next((block for block in blocks if block.fault is None), None)
     if runs is None:
         problem: Problem | None = _why_none(blocks)
         end = len(text)
@@ -94,11 +119,16 @@ def parse(
         if problem is None and place:
             problem = "skipped_block"
         end = runs.end if visible[runs.end :].strip() else len(text)
-    notes = [PROBLEMS[problem].format(opening=_OPENINGS[format])] if problem else []
+    notes = [_note(problem, format)] if problem else []
     if finish_reason == "length":
         notes.append(CUT_SHORT)
     kept = text[:end] if thinking == "keep" else _without(text[:end], thoughts)
-    return Reply(runs.code if runs else None, kept, len(text) - len(kept), problem, tuple(notes))
+    call = _last_call(runs, blocks, visible)
+    if call is not None and thinking != "keep":
+        call = replace(call, start=len(_without(text[: call.start], thoughts)))
+    return Reply(
+        runs.code if runs else None, kept, len(text) - len(kept), problem, tuple(notes), call
+    )
 
 
 def _thoughts(text: str) -> list[tuple[int, int]]:
@@ -142,30 +172,106 @@ def _fenced(text: str) -> Iterator[_Block]:
         close = closing.search(text, begin)
         end = close.end() if close else len(text)
         code = text[begin : close.start() if close else end]
-        yield _Block(opening.start(), end, language, code, close is not None)
+        fault = _fault(code, close is not None)
+        yield _Block(opening.start(), end, code, fault if language in _PYTHON else "other_language")
         position = end
 
 
 def _tagged(text: str) -> Iterator[_Block]:
     position = 0
     for match in _TAG.finditer(text):
-        yield _Block(match.start(), match.end(), "", match.group(1).strip("\n") + "\n", True)
+        code = match.group(1).strip("\n") + "\n"
+        yield _Block(match.start(), match.end(), code, _fault(code, True))
         position = match.end()
     rest = text.find("<code>", position)
     if rest >= 0:
-        yield _Block(rest, len(text), "", text[rest + len("<code>") :], False)
+        yield _Block(rest, len(text), text[rest + len("<code>") :], "unclosed")
+
+
+def _called(text: str) -> Iterator[_Block]:
+    """Yields the calls of a text: `<tool_call>`, a JSON object, `</tool_call>`.
+
+    JSON is read as such, so that code may hold the closing tag. Source: the form of Hermes and
+    Qwen's chat templates; as strict as the parsers of servers, but that a call must be closed.
+    """
+    end = 0
+    while (start := text.find(_CALL, end)) >= 0:
+        begin = start + len(_CALL)
+        while begin < len(text) and text[begin].isspace():
+            begin += 1
+        try:
+            found, behind = _JSON.raw_decode(text, begin)
+        except (ValueError, RecursionError):
+            found, behind = None, begin
+        close = text.find(_END_CALL, behind)
+        whole = not text[behind : max(close, behind)].strip()
+        end = close + len(_END_CALL) if close >= 0 else len(text)
+        yield _call(found if whole else None, start, end, close >= 0)
+
+
+def _call(found: Any, start: int, end: int, closed: bool) -> _Block:
+    """Returns the block of one call; `found` is what its JSON holds."""
+    call = _request(found, start)
+    if not closed:
+        return _Block(start, end, "", "unclosed")
+    if call is None:
+        return _Block(start, end, "", "bad_call")
+    if call.name != FUNCTION:
+        return _Block(start, end, "", "unknown_function", call)
+    code = found["arguments"].get(ARGUMENT)
+    if not isinstance(code, str):
+        return _Block(start, end, "", "bad_call", call)
+    return _Block(start, end, code, _fault(code, True), call)
+
+
+def _request(found: Any, start: int) -> ToolRequest | None:
+    """Returns a call that others can read too: a name and an object, in valid Unicode."""
+    match found:
+        case {"name": str(name), "arguments": dict(arguments)}:
+            try:
+                written = json.dumps(arguments, ensure_ascii=False, allow_nan=False)
+                (name + written).encode()
+            except (ValueError, RecursionError):  # half a character, NaN: Python alone reads them
+                return None
+            return ToolRequest("", name, written, start)
+    return None
+
+
+def _fault(code: str, closed: bool) -> Problem | None:
+    if not closed:
+        return "unclosed"
+    return None if code.strip() else "empty_block"
 
 
 def _why_none(blocks: list[_Block]) -> Problem:
-    ours = [block for block in blocks if block.language in _PYTHON]
-    if not blocks:
-        return "no_block"
-    if not ours:
-        return "other_language"
-    return "empty_block" if ours[0].closed else "unclosed"
+    """Returns the fault of the first block that is meant for us."""
+    faults = [block.fault for block in blocks if block.fault]
+    ours = [fault for fault in faults if fault != "other_language"]
+    return next(iter([*ours, *faults]), "no_block")
 
 
 def _what_follows(rest: str, later: list[_Block]) -> Problem | None:
-    if any(block.language in _PYTHON for block in later):
+    if any(block.fault != "other_language" for block in later):
         return "two_blocks"
     return "text_after" if rest.strip() else None
+
+
+def _last_call(runs: _Block | None, blocks: list[_Block], text: str) -> ToolRequest | None:
+    """Returns the call that ends what is kept: the one that runs, or the only one and the last."""
+    if runs is not None:
+        return runs.call
+    alone = len(blocks) == 1 and not text[blocks[0].end :].strip()
+    return blocks[0].call if alone else None
+
+
+def _note(problem: Problem, format: Format) -> str:
+    if format == "tool_call":
+        return CALL_PROBLEMS[problem]
+    return PROBLEMS[problem].format(opening=_OPENINGS[format])
+
+
+_FINDERS: dict[Format, Callable[[str], Iterator[_Block]]] = {
+    "fenced": _fenced,
+    "code_tag": _tagged,
+    "tool_call": _called,
+}

@@ -28,6 +28,7 @@ from okrt.models.checkpoint import (
 from okrt.models.counter import COUNTER
 from okrt.models.endpoint import IN_FLIGHT, endpoint, names_server
 from okrt.models.scripted import ScriptedModel
+from okrt.prompts import function
 from okrt.redact import api_key, redact
 from okrt.run import guard_family
 from okrt.runtimes.contracts import PERSISTENT, STATELESS
@@ -189,6 +190,7 @@ def load_model(
             kv_tokens=serving.kv_tokens,
             stop_repetition=settings.stop_repetition,
             base=spec.base,
+            function=function(settings.format),
         ),
     )
 
@@ -428,6 +430,7 @@ def _server_model(
         thinking=settings.thinking,
         key=api_key(os.environ),
         concurrency=concurrency or IN_FLIGHT,
+        function=function(settings.format),
     )
 
 

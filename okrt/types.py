@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 
 Role = Literal["user", "assistant", "tool"]
 Split = Literal["eval", "train", "val"]
-Format = Literal["fenced", "code_tag"]
+Format = Literal["fenced", "code_tag", "tool_call"]
 Thinking = Literal["off", "strip", "keep"]
 Cue = Literal["none", "true", "false"]
 FinishReason = Literal["stop", "length", "context"]
@@ -23,6 +23,9 @@ Ending = Literal["finished", "max_turns", "context", "token_budget"]
 ModelKind = Literal["scripted", "local", "server"]
 TrainedUnder = Literal["persistent", "stateless", "mixed", "unknown"]
 Boundary = Literal["model", "runtime", "family", "worker"]
+
+FUNCTION, ARGUMENT = "python", "code"
+"""What an agent calls to act (format `tool_call`), and the argument that holds its block."""
 
 # -- a conversation and what answers it -----------------------------------------------------------
 
@@ -34,7 +37,20 @@ class ToolRequest:
     id: str
     name: str
     arguments: str
-    """The arguments as the JSON text that the model wrote."""
+    """The arguments, a JSON object as text."""
+    start: int
+    """Where the message's content begins to spell the call; it ends with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionTool:
+    """The one function that a model is offered to act by (agent format `tool_call`)."""
+
+    description: str
+    argument_description: str
+    name: str = FUNCTION
+    argument: str = ARGUMENT
+    """Its only argument: a block of code, as text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +59,10 @@ class Message:
 
     role: Role
     content: str
+    """Of a reply: all that was written, verbatim, a tool call as `<tool_call>`, JSON,
+    `</tool_call>`."""
     tool_calls: tuple[ToolRequest, ...] | None = None
+    """What the content spells, for those who keep calls apart from it; one at most."""
     tool_call_id: str | None = None
 
 
@@ -71,6 +90,8 @@ class Completion:
     """The generated ids without the end-of-turn token; the source of truth for later turns."""
     looped: bool | None = None
     """Whether it was cut (`length`) for repeating itself; None: that was not looked at."""
+    call_id: str | None = None
+    """The id that a server gave the first tool call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +104,8 @@ class Conversation:
     episode_id: str = ""
     seed: int = 0
     """Seed of this reply; it derives from (task, repeat, turn), never from the contract."""
+    function: FunctionTool | None = None
+    """What the model is offered to call; None where it writes its code into the reply."""
 
 
 # -- what a block of code did ---------------------------------------------------------------------
@@ -143,6 +166,8 @@ class Turn:
     """Characters of the completion cut from the history: text after a block, thinking."""
     timing: Mapping[str, float] = field(default_factory=dict)
     """Seconds: `sandbox_s`, and whatever else was measured."""
+    call: ToolRequest | None = None
+    """The tool call that the observation answers; None where there is none, or none to be read."""
 
 
 # -- tasks -----------------------------------------------------------------------------------------
@@ -188,6 +213,8 @@ class Trajectory:
     prompt: str
     turns: tuple[Turn, ...]
     ending: Ending
+    function: FunctionTool | None = None
+    """What the model was offered to call, verbatim."""
 
     def messages(self) -> list[Message]:
         """Returns the chat of this trajectory: what evaluation feeds and training trains on."""
@@ -209,8 +236,11 @@ def render(prompt: str, turns: Sequence[Turn]) -> list[Message]:
     """Returns the messages of a prompt and the turns so far. Only ever grows as turns are added."""
     messages = [Message("user", prompt)]
     for turn in turns:
-        messages.append(Message("assistant", turn.reply))
-        if turn.observation:
+        call = turn.call
+        messages.append(Message("assistant", turn.reply, None if call is None else (call,)))
+        if turn.observation and call is not None:
+            messages.append(Message("tool", turn.observation, tool_call_id=call.id))
+        elif turn.observation:
             messages.append(Message("user", turn.observation))
     return messages
 

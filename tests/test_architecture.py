@@ -28,7 +28,7 @@ ARROWS: dict[str, set[str]] = {
     "okrt.report": {"okrt.types", "okrt.errors", "okrt.analysis", "okrt.store"},
     "okrt.specs": {
         "okrt.types", "okrt.errors", "okrt.redact", "okrt.families", "okrt.models",
-        "okrt.runtimes", "okrt.run",
+        "okrt.prompts", "okrt.runtimes", "okrt.run",
     },
     "okrt.testing": {"okrt.types", "okrt.errors", "okrt.runtimes", "okrt.run", "okrt.specs"},
     "okrt.selection": {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -11,15 +11,19 @@ from hypothesis import strategies as st
 
 from okrt.episode import cut_middle, reply_seed, rollout
 from okrt.errors import UsageError
+from okrt.models.calls import spelled
 from okrt.models.counter import count_tokens
-from okrt.prompts import instructions
+from okrt.prompts import function, instructions
 from okrt.runtimes.contracts import PERSISTENT, STATELESS
 from okrt.types import (
     Completion,
     Contract,
     Conversation,
     Execution,
+    Format,
+    Message,
     Settings,
+    ToolRequest,
     Trajectory,
     render,
 )
@@ -135,11 +139,12 @@ def test_the_matched_prompt_is_the_same_under_every_contract_and_short() -> None
     texts = {instructions(c, Settings(), 25) for c in (PERSISTENT, STATELESS)}
     assert len(texts) == 1
     assert count_tokens(texts.pop()) <= 150
-    for format in ("fenced", "code_tag"):
-        assert (
-            len({instructions(c, Settings(format=format), 25) for c in (PERSISTENT, STATELESS)})
-            == 1
-        )
+    for format in get_args(Format):
+        settings = Settings(format=format)
+        (text,) = {instructions(c, settings, 25) for c in (PERSISTENT, STATELESS)}
+        offered = function(format)
+        said = f"{offered.description} {offered.argument_description}" if offered else ""
+        assert count_tokens(f"{text} {said}") <= 150
 
 
 def test_the_cue_is_a_true_sentence_or_a_false_one() -> None:
@@ -158,6 +163,32 @@ def test_the_coached_prompt_differs_by_contract_and_fits_each_format() -> None:
         assert one.count(mark) == other.count(mark) == 3
         assert "{open}" not in one + other
         assert "{{" not in one + other
+
+
+def test_the_coached_prompt_shows_code_as_text_alone() -> None:
+    with pytest.raises(UsageError, match="'coached' has no text for the format tool_call"):
+        instructions(STATELESS, Settings(prompt_set="coached", format="tool_call"), 25)
+
+
+def test_a_call_is_answered_by_a_tool_and_what_is_none_by_the_user() -> None:
+    settings = Settings(format="tool_call")
+    clean, unknown = spelled("python", '{"code": "add(1)"}'), spelled("finish", "{}")
+    answers = [
+        completion(f"Go.\n{clean}", call_id="abc"), completion("hm"), completion(unknown),
+        completion(spelled("python", '{"code": "finish()"}')),
+    ]  # fmt: skip
+    trajectory, asked = play(answers, settings)
+    _, first, shown, hm, told, other, refused = asked[-1].messages
+    request = ToolRequest("abc", "python", '{"code": "add(1)"}', len("Go.\n"))
+    assert first == Message("assistant", f"Go.\n{clean}", (request,))
+    assert shown == Message("tool", "(no output)", tool_call_id="abc")
+    assert (hm.tool_calls, told.role, told.tool_call_id) == (None, "user", None)
+    assert "called no function" in told.content
+    assert other.tool_calls == (ToolRequest("call00002", "finish", "{}", 0),)
+    assert (refused.role, refused.tool_call_id) == ("tool", "call00002")
+    assert "no such function" in refused.content
+    assert trajectory.function == asked[0].function == function("tool_call")
+    assert trajectory.ending == "finished"
 
 
 def test_a_contract_without_a_coached_text_is_a_usage_error() -> None:
@@ -180,18 +211,28 @@ def test_the_seed_of_a_reply_does_not_depend_on_the_contract() -> None:
 
 
 replies = st.sampled_from(
-    ["hm", block("add(1)"), block("add(1)") + "\nmore", "```bash\nls\n```", "<think>x</think>hm"]
+    ["hm", block("add(1)"), block("add(1)") + "\nmore", "```bash\nls\n```", "<think>x</think>hm",
+     spelled("python", '{"code": "add(1)"}'), spelled("add", "{}"), spelled("python", "{")]
+)  # fmt: skip
+
+
+@given(
+    st.lists(replies, min_size=1, max_size=6),
+    st.booleans(),
+    st.sampled_from([1, 50]),
+    st.sampled_from(get_args(Format)),
 )
-
-
-@given(st.lists(replies, min_size=1, max_size=6), st.booleans(), st.sampled_from([1, 50]))
-def test_the_context_only_grows(texts: list[str], names: bool, chars: int) -> None:
-    settings = Settings(names=names, max_turns=len(texts), observation_chars=chars)
+def test_the_context_only_grows(texts: list[str], names: bool, chars: int, format: Format) -> None:
+    settings = Settings(names=names, max_turns=len(texts), observation_chars=chars, format=format)
     trajectory, asked = play([completion(text) for text in texts], settings)
     for earlier, later in itertools.pairwise(asked):
         assert later.messages[: len(earlier.messages)] == earlier.messages
         assert later.completions[: len(earlier.completions)] == earlier.completions
-        assert [m.role for m in later.messages[len(earlier.messages) :]] == ["assistant", "user"]
+        reply, shown = later.messages[len(earlier.messages) :]
+        assert (reply.role, shown.role) == ("assistant", "tool" if reply.tool_calls else "user")
+        assert [call.id for call in reply.tool_calls or ()] == [
+            given for given in (shown.tool_call_id,) if given is not None
+        ]
     final = tuple(trajectory.messages())
     assert final[: len(asked[-1].messages)] == asked[-1].messages
     assert final == tuple(render(trajectory.prompt, trajectory.turns))

@@ -274,7 +274,7 @@ def encode(
         UsageError: longer than `max_length`; or the template rewrites replies, or ends them with no
             token of its own; or the tokenizer melts a reply's ends into what stands beside them.
     """
-    options = template_options(thinking)
+    options = template_options(thinking, trajectory.function)
     messages = trajectory.messages()
     encoding = encode_conversation(
         tokenizer,

@@ -24,11 +24,12 @@ from okrt.models.rendering import (
     appends_only,
     encode_conversation,
     end_of_turn_id,
+    offers,
     reasoning_tokens,
     template_options,
 )
 from okrt.models.weights import load_tokenizer, load_weights, one_line
-from okrt.types import Completion, Conversation, Message, Thinking, Usage
+from okrt.types import Completion, Conversation, FunctionTool, Message, Thinking, Usage
 
 BATCH_SIZE = 16
 
@@ -49,6 +50,7 @@ class LocalModel:
         kv_tokens: int | None = None,
         stop_repetition: int | None = None,
         base: Path | None = None,
+        function: FunctionTool | None = None,
     ) -> None:
         """Loads the checkpoint: in bf16 on a GPU where there is one, else in fp32 on the CPU.
 
@@ -64,9 +66,11 @@ class LocalModel:
             stop_repetition: tokens that must repeat themselves for a reply to be stopped
                 (`okrt.models.repetition`); None and 0: it never is.
             base: stands in for the base that an adapter records.
+            function: what the chat template is told that the model may call.
 
         Raises:
-            UsageError: no checkpoint there, it cannot be loaded, or the adapter changes nothing.
+            UsageError: no checkpoint there, it cannot be loaded, the adapter changes nothing, or
+                the chat template knows no such calls.
         """
         check_checkpoint(path, base)
         if "PYTEST_XDIST_WORKER" in os.environ:
@@ -76,9 +80,11 @@ class LocalModel:
         self._temperature = temperature
         self._max_new_tokens = max_new_tokens
         self._kv_tokens, self._window = kv_tokens, stop_repetition or None
-        self._template_kwargs = template_options(thinking)
+        self._template_kwargs = template_options(thinking, function)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._tokenizer = load_tokenizer(path, base)
+        if function is not None:
+            self._check_calls(path, function)
         self._weights, self._adapter = load_weights(path, base, self._device)
         with one_line(path):
             self._stop_ids = self._find_stop_ids(self._weights.eos)
@@ -219,6 +225,16 @@ class LocalModel:
             end_of_turn_id(self._tokenizer, self._template_kwargs),
         ]
         return frozenset([*ids, *(token for token in own if token is not None)])
+
+    def _check_calls(self, path: Path, function: FunctionTool) -> None:
+        """Raises UsageError unless the chat template has calls of the function as they are read."""
+        with one_line(path):
+            offered = offers(self._tokenizer, function)
+        if not offered:
+            raise UsageError(
+                f"{path}: its chat template passes over tools, or has calls in another form than "
+                "<tool_call>{JSON}</tool_call>; use --okrt-format fenced"
+            )
 
     def _check_adapter(self, path: Path, base: Path | None) -> None:
         """Raises UsageError if the adapter changes nothing."""

@@ -39,13 +39,16 @@ class Server(Protocol):
     @property
     def refused_fields(self) -> tuple[str, ...]: ...
 
+    @property
+    def offers_function(self) -> bool: ...
+
     def said(self, text: str) -> str: ...
 
     async def fetch(self, url: str, timeout_s: float) -> bytes: ...
 
     async def ask(
         self,
-        messages: Sequence[dict[str, str]],
+        messages: Sequence[dict[str, Any]],
         tokens: int,
         seed: int = 0,
         timeout_s: float | None = None,
@@ -113,6 +116,9 @@ async def _one_token(server: Server, known: dict[str, Listed] | None) -> None:
                 server,
                 f"{name} at {url} gives no answer: {error.message}; look at the server's log",
             )
+        if server.offers_function and "tool" in error.message.lower():
+            _stop(server, f"{name} at {url} takes no tool calls ({error}); start the server with "
+                          "them (docs/serving.md), or use --okrt-format fenced")  # fmt: skip
         _stop(server, f"{name} at {url} refuses a request: {error}")
 
 

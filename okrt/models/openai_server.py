@@ -22,13 +22,14 @@ import httpx2
 import openai
 
 from okrt.errors import ModelFailure, UsageError
+from okrt.models.calls import chat_message, schema
 from okrt.models.endpoint import IN_FLIGHT, Endpoint
 from okrt.models.meeting import meet
 from okrt.models.patience import Patience
 from okrt.models.rendering import template_options
 from okrt.models.replies import Unanswered, completion, refusal, retry_after, room_left
 from okrt.redact import redact
-from okrt.types import Completion, Conversation, Thinking, Usage
+from okrt.types import Completion, Conversation, FunctionTool, Thinking, Usage
 
 T = TypeVar("T")
 
@@ -52,6 +53,7 @@ class ServerModel:
         key: str | None = None,
         concurrency: int = IN_FLIGHT,
         patience: Patience | None = None,
+        function: FunctionTool | None = None,
     ) -> None:
         """Asks the server for its models, and the model for one token.
 
@@ -63,6 +65,7 @@ class ServerModel:
             key: sent as a bearer token unless the endpoint has credentials.
             concurrency: requests at a time.
             patience: how long is waited and how often tried again.
+            function: what the model is offered to call, in every request.
 
         Raises:
             UsageError: the server cannot be reached, is none of this kind, wants another key, has
@@ -74,7 +77,9 @@ class ServerModel:
         self.has_key = bool(key)
         self._secrets = (*endpoint.secrets, *([key] if key else []))
         self._max_new_tokens = max_new_tokens
-        self._fixed = {"model": endpoint.name, "temperature": temperature, "top_p": 1.0}
+        self._fixed: dict[str, Any] = {
+            "model": endpoint.name, "temperature": temperature, "top_p": 1.0,
+        }  # fmt: skip
         # Off, and said so: a server may fill what it is not told from the checkpoint's defaults.
         self._extras: dict[str, Any] = {
             "top_k": -1,
@@ -82,6 +87,10 @@ class ServerModel:
             "repetition_penalty": 1.0,
             "chat_template_kwargs": template_options(thinking),
         }
+        self.offers_function = function is not None
+        if function is not None:
+            self._fixed["tools"] = [schema(function)]
+            self._extras["tool_choice"] = "auto"  # what it is anyway, where a server refuses it
         self._gone = False
         """Whether a request was tried to the end while none succeeded."""
         self._succeeded = 0
@@ -173,7 +182,7 @@ class ServerModel:
 
     async def ask(
         self,
-        messages: Sequence[dict[str, str]],
+        messages: Sequence[dict[str, Any]],
         tokens: int,
         seed: int = 0,
         timeout_s: float | None = None,
@@ -223,7 +232,7 @@ class ServerModel:
         Raises:
             ModelFailure: none can be had.
         """
-        messages = [{"role": one.role, "content": one.content} for one in conversation.messages]
+        messages = [chat_message(message) for message in conversation.messages]
         room = self._max_new_tokens
 
         async def once() -> Completion:

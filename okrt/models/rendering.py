@@ -8,13 +8,15 @@ transformers: a tokenizer is passed in.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Protocol
 
-from okrt.types import Completion, Message, Thinking
+from okrt.models.calls import schema, spelled
+from okrt.types import Completion, FunctionTool, Message, Role, Thinking
 
 
 class ChatTokenizer(Protocol):
@@ -23,7 +25,7 @@ class ChatTokenizer(Protocol):
     @property
     def all_special_ids(self) -> list[int]: ...
 
-    def apply_chat_template(self, conversation: list[dict[str, str]], **options: Any) -> Any: ...
+    def apply_chat_template(self, conversation: list[dict[str, Any]], **options: Any) -> Any: ...
 
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]: ...
 
@@ -45,9 +47,10 @@ class Encoding:
     are those of the whole text."""
 
 
-def template_options(thinking: Thinking) -> dict[str, Any]:
-    """Returns what a chat template is told about thinking."""
-    return {"enable_thinking": thinking != "off"}
+def template_options(thinking: Thinking, function: FunctionTool | None = None) -> dict[str, Any]:
+    """Returns what a chat template is told about thinking, and of a function to call."""
+    tools = {} if function is None else {"tools": [schema(function)]}
+    return {"enable_thinking": thinking != "off", **tools}
 
 
 def encode_conversation(
@@ -89,9 +92,27 @@ def encode_conversation(
     return Encoding(tuple(ids), tuple(replies))
 
 
+def offers(tokenizer: ChatTokenizer, function: FunctionTool) -> bool:
+    """Whether the template says which functions there are, and has calls in the form that replies
+    are read for."""
+    chat: list[dict[str, Any]] = [{"role": "user", "content": "first"}]
+    options = {"tokenize": False, "tools": [schema(function)]}
+    told = str(tokenizer.apply_chat_template(chat, **options))
+    arguments = {function.argument: "second"}
+    said = {"name": function.name, "arguments": arguments}
+    chat.append({"role": "assistant", "content": "", "tool_calls": [
+        {"id": "call00000", "type": "function", "function": said}
+    ]})  # fmt: skip
+    form = spelled(function.name, json.dumps(arguments))
+    return function.description in told and form in str(
+        tokenizer.apply_chat_template(chat, **options)
+    )
+
+
 def appends_only(tokenizer: ChatTokenizer, template_kwargs: Mapping[str, Any]) -> bool:
     """Whether the template leaves a history as it was fed: prompt, reply, then what is new."""
-    chat = [Message("user", "first"), Message("assistant", "reply"), Message("user", "second")]
+    then: Role = "tool" if "tools" in template_kwargs else "user"
+    chat = [Message("user", "first"), Message("assistant", "reply"), Message(then, "second")]
     fed = _render(tokenizer, chat[:1], {"add_generation_prompt": True, **template_kwargs})
     later = _render(tokenizer, chat, {"add_generation_prompt": True, **template_kwargs})
     return later.startswith(fed + "reply")

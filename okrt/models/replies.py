@@ -7,6 +7,7 @@ SGLang and OpenAI.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
+from okrt.models.calls import spelled
 from okrt.types import Completion, FinishReason, ServerFacts, Usage
 
 PASSING = frozenset({408, 409, 425, 429})
@@ -47,8 +49,19 @@ class Unanswered(Exception):
         return self.message if self.status is None else f"{self.status}: {self.message}"
 
 
+class _Function(Struct):
+    name: str | None = None
+    arguments: Any = None
+
+
+class _Call(Struct):
+    function: _Function | None = None
+    id: str | None = None
+
+
 class _Message(Struct):
     content: str | None = None
+    tool_calls: list[_Call] | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
 
@@ -91,7 +104,7 @@ def completion(body: bytes) -> Completion:
 
     Reasoning that the server took out of the reply is put back in front of it, between think tags,
     so that every mode of thinking means what it means with a checkpoint; reasoning that was cut
-    short stays open.
+    short stays open. Tool calls are put back behind it, as a checkpoint spells them.
 
     Raises:
         Unanswered: the answer is no completion, or the server broke it off.
@@ -100,12 +113,22 @@ def completion(body: bytes) -> Completion:
     choice = reply.choices[0]
     if choice.finish_reason in ("abort", "error"):
         raise Unanswered(f"the server broke the reply off ({choice.finish_reason})")
-    text = choice.message.content or ""
+    calls = choice.message.tool_calls or []
+    text = "\n".join(filter(None, [choice.message.content, *map(_spelled, calls)]))
     if thought := choice.message.reasoning_content or choice.message.reasoning:
         cut = choice.finish_reason == "length" and not text
         text = f"<think>\n{thought}" if cut else f"<think>\n{thought}\n</think>\n\n{text}"
     finish: FinishReason = "length" if choice.finish_reason == "length" else "stop"
-    return Completion(text, finish, _usage(reply.usage))
+    first = calls[0].id if calls else None
+    return Completion(text, finish, _usage(reply.usage), call_id=first or None)
+
+
+def _spelled(call: _Call) -> str:
+    """Returns a call as text. Its arguments should be text themselves; some servers give JSON."""
+    function = call.function or _Function()
+    given = function.arguments
+    arguments = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+    return spelled(function.name or "", arguments)
 
 
 def logprobs(body: bytes) -> object:

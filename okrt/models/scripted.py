@@ -6,13 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from okrt.errors import ModelFailure
+from okrt.models.calls import with_calls
 from okrt.models.counter import count_tokens, first_tokens
 from okrt.types import Completion, Conversation, Usage
 
 
 @dataclass(frozen=True, slots=True)
 class ScriptedModel:
-    """Answers with `respond(conversation)`; its tokens are those of `okrt.models.counter`."""
+    """Answers with `respond(conversation)`; its tokens are those of `okrt.models.counter`.
+
+    Where a function is to be called, the fenced blocks of the text become calls of it.
+    """
 
     name: str
     respond: Callable[[Conversation], str]
@@ -38,6 +42,8 @@ class ScriptedModel:
             raise ModelFailure(
                 f"{self.name}: the function returned {type(reply).__name__}; return a str"
             )
+        if conversation.function is not None:
+            reply = with_calls(reply, conversation.function)
         limit = self.max_new_tokens
         text = reply if limit is None else first_tokens(reply, limit)
         usage = Usage(

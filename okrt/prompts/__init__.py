@@ -7,14 +7,20 @@ of its own. The cue (a sentence about the runtime) is an axis of its own, append
 from __future__ import annotations
 
 import hashlib
+import json
+from dataclasses import asdict
 from functools import cache
 from importlib import resources
 
 from okrt.errors import UsageError
-from okrt.types import Contract, Settings, Task
+from okrt.types import Contract, Format, FunctionTool, Settings, Task
 
 PROMPT_SETS = ("matched", "coached")
-_MARKS = {"fenced": ("```python", "```"), "code_tag": ("<code>", "</code>")}
+_MARKS: dict[Format, tuple[str, str]] = {
+    "fenced": ("```python", "```"),
+    "code_tag": ("<code>", "</code>"),
+}
+"""What stands around the code of the coached sets' examples."""
 
 
 def render_prompt(task: Task, contract: Contract, settings: Settings) -> str:
@@ -29,7 +35,14 @@ def render_prompt(task: Task, contract: Contract, settings: Settings) -> str:
 def prompt_digest(task: Task, contract: Contract, settings: Settings) -> str:
     """Returns 12 hex digits that change whenever the instructions do; the task's text left out."""
     text = instructions(contract, settings, tool_cap(task, settings))
+    if (offered := function(settings.format)) is not None:
+        text += json.dumps(asdict(offered), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def function(format: Format) -> FunctionTool | None:
+    """Returns the function that the model is offered to call; None where it writes its code."""
+    return FunctionTool(**json.loads(_read("function.json"))) if format == "tool_call" else None
 
 
 def tool_cap(task: Task, settings: Settings) -> int:
@@ -39,9 +52,11 @@ def tool_cap(task: Task, settings: Settings) -> int:
 
 def instructions(contract: Contract, settings: Settings, cap: int) -> str:
     """Returns everything before the task's text. Raises: see `render_prompt`."""
-    opening, close = _MARKS[settings.format]
+    if settings.prompt_set == "coached" and settings.format == "tool_call":
+        raise UsageError("prompt set 'coached' has no text for the format tool_call; use matched")
+    opening, close = _MARKS.get(settings.format, ("", ""))
     text = _template(settings.prompt_set, contract.name).format(
-        example=_read(f"{settings.format}.txt"),
+        act=_read(f"{settings.format}.txt"),
         tool_cap=cap,
         max_turns=settings.max_turns,
         open=opening,

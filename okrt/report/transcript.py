@@ -71,8 +71,11 @@ def _turn(number: int, turn: Turn, missing: MissingVariable | None) -> list[str]
         f"turn {number}: {_count(usage.prompt_tokens)} tokens read, "
         f"{_count(usage.completion_tokens)} generated",
         f"reply{cut}",
-        *_quoted(turn.reply),
+        *_quoted(turn.reply if turn.call is None else turn.reply[: turn.call.start].rstrip()),
     ]
+    if turn.call is not None:  # its code is hard to read as JSON
+        written = turn.call.arguments if turn.code is None else turn.code.rstrip("\n")
+        lines += [f"call: {one_line(turn.call.name)}", *_quoted(written)]
     if turn.discarded_chars:
         lines.append(f"{turn.discarded_chars} more characters were dropped from the history")
     if turn.reply_problem is not None:

@@ -32,8 +32,8 @@ OPTIONS = (
              "false (default: none)"),
     Declared("names", "value", "on|off", "whether observations list the names alive "
              "(default: off)"),
-    Declared("format", "value", "FORMAT", "how replies hold code: fenced or code_tag "
-             "(default: fenced)"),
+    Declared("format", "value", "FORMAT", "how replies hold code: fenced, code_tag, or tool_call "
+             "(a call of the function python) (default: fenced)"),
     Declared("thinking", "value", "MODE", "off (the template is told so), strip (thinking leaves "
              "the history) or keep (default: off)"),
     Declared("trained-under", "several", "LABEL=CONTRACT", "declares what a model was trained "

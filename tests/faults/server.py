@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 import time
 from collections import Counter
@@ -22,6 +23,7 @@ from typing import Any
 from okrt.models.counter import count_tokens
 from okrt.types import Conversation, Message
 
+_BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 FAULTS = ("429", "429 with a time", "500", "503", "half a body", "garbage", "slow", "never")
 
 
@@ -131,8 +133,7 @@ class FaultServer:
             "id": "chat",
             "object": "chat.completion",
             "choices": [
-                {"index": 0, "message": {"role": "assistant", "content": text},
-                 "finish_reason": "stop"}
+                {"index": 0, "message": _message(request, text), "finish_reason": "stop"}
             ],
         }  # fmt: skip
         if self.usage:
@@ -142,6 +143,22 @@ class FaultServer:
                 "total_tokens": read + count_tokens(text),
             }
         return self.change(request, answer) if self.change else (200, answer)
+
+
+def _message(request: dict[str, Any], text: str) -> dict[str, Any]:
+    """Returns the message of an answer: its blocks as tool calls, where tools are offered."""
+    message: dict[str, Any] = {"role": "assistant", "content": text}
+    blocks = list(_BLOCK.finditer(text))
+    if blocks and "tools" in request:
+        name = request["tools"][0]["function"]["name"]
+        codes = [json.dumps({"code": block[1]}) for block in blocks]
+        message["content"] = text[: blocks[0].start()].removesuffix("\n") or None
+        message["tool_calls"] = [
+            {"id": f"id-{len(request['messages'])}-{number}", "type": "function",
+             "function": {"name": name, "arguments": code}}
+            for number, code in enumerate(codes)
+        ]  # fmt: skip
+    return message
 
 
 class _Http(ThreadingHTTPServer):

@@ -6,6 +6,7 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,12 +14,14 @@ import pytest
 from okrt import specs
 from okrt.analysis.rows import row
 from okrt.errors import SpecError, UsageError
+from okrt.models.calls import schema
 from okrt.models.endpoint import endpoint
 from okrt.models.openai_server import ServerModel
 from okrt.models.patience import Patience
+from okrt.parse import parse
 from okrt.run import Case, episode_id, run_cases
 from okrt.testing import check_model
-from okrt.types import Conversation, Message, ModelCard, Settings, Usage
+from okrt.types import Conversation, FunctionTool, Message, ModelCard, Settings, Usage
 from tests.faults.server import FaultServer
 from tests.toys import FAMILY, FakeRuntime, block
 
@@ -120,6 +123,67 @@ def test_connections_are_kept() -> None:
     assert len(server.requests) == 31
     assert server.peak <= 2
     assert server.connections <= 5  # the meeting's questions come together
+
+
+def test_a_function_is_offered_and_a_call_and_its_answer_are_sent_apart() -> None:
+    server = FaultServer(lambda _: "Go.\n" + block("add(1)"))
+    offered = FunctionTool("Runs code.", "The code.")
+    with serving(server, function=offered) as model:
+        (first,) = model.generate([ask("a")])
+        reply = parse(first.text, "tool_call")
+        assert reply.call is not None
+        call = replace(reply.call, id=str(first.call_id))
+        said = Message("assistant", reply.kept, (call,))
+        shown = Message("tool", "1", tool_call_id=call.id)
+        model.generate([Conversation((Message("user", "a"), said, shown))])
+    assert (reply.code, reply.problem, first.finish_reason) == ("add(1)\n", None, "stop")
+    for request in server.requests:  # the meeting's too
+        assert (request["tools"], request["tool_choice"]) == ([schema(offered)], "auto")
+    arguments = {"name": "python", "arguments": '{"code": "add(1)\\n"}'}
+    assert server.requests[-1]["messages"][1:] == [
+        {"role": "assistant", "content": "Go.",
+         "tool_calls": [{"id": "id-1-0", "type": "function", "function": arguments}]},
+        {"role": "tool", "content": "1", "tool_call_id": "id-1-0"},
+    ]  # fmt: skip
+
+
+def test_a_server_that_knows_tools_but_no_choice_is_used() -> None:
+    def change(request: dict[str, Any], answer: Any) -> tuple[int, Any]:
+        if "tool_choice" in request:
+            return 422, {"detail": "Unexpected fields in the request: {'tool_choice'}"}
+        return 200, answer
+
+    server = FaultServer(echo, change=change)
+    with serving(server, function=FunctionTool("Runs code.", "The code.")) as model:
+        model.generate([ask("a")])
+    assert model.facts.refused_fields == ("tool_choice",)
+    assert server.requests[-1]["tools"]
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        (400, '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be '
+              "set"),
+        (500, "tools param requires --jinja flag"),
+        (404, "No endpoints found that support tool use"),
+    ],
+    ids=["vllm", "llama.cpp", "a router"],
+)  # fmt: skip
+def test_a_server_without_tools_is_one_line(refusal: tuple[int, str]) -> None:
+    def change(request: dict[str, Any], answer: Any) -> tuple[int, Any]:
+        status, message = refusal
+        return (status, {"error": {"message": message}}) if "tools" in request else (200, answer)
+
+    offered = FunctionTool("Runs code.", "The code.")
+    says = r"takes no tool calls \(.*use --okrt-format fenced$"
+    with (
+        pytest.raises(UsageError, match=says) as told,
+        serving(FaultServer(echo, change=change), function=offered),
+    ):
+        pass
+    assert refusal[1] in str(told.value)
+    assert "\n" not in str(told.value)
 
 
 # -- what comes back ------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from okrt.models.calls import spelled
 from okrt.models.patience import Patience
 from okrt.models.replies import (
     Listed,
@@ -66,6 +67,44 @@ def test_reasoning_that_was_cut_short_stays_open_and_nothing_runs() -> None:
     found = read({"content": None, "reasoning_content": "```python\nexit()\n```"}, finish="length")
     assert found.finish_reason == "length"
     assert parse(found.text).code is None
+
+
+def call(arguments: Any, name: str = "python", **more: Any) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name, "arguments": arguments}, **more}
+
+
+CODE = '{"code": "x = 1"}'
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "problem", "kept"),
+    [
+        ({"content": None, "tool_calls": [call(CODE, id="a")]}, "x = 1", None, 1),
+        ({"content": "Go.", "tool_calls": [call(CODE, id="a")]}, "x = 1", None, 1),
+        ({"content": "Go.", "tool_calls": [call({"code": "x = 1"}, id="a")]}, "x = 1", None, 1),
+        ({"tool_calls": [call(CODE, id="a"), call("{}", id="b")]}, "x = 1", "two_blocks", 1),
+        ({"tool_calls": [call('{"code": "x', id="a")]}, None, "bad_call", 0),
+        ({"tool_calls": [call(None, id="a")]}, None, "bad_call", 0),
+        ({"tool_calls": [call("{}", id="a")]}, None, "bad_call", 1),
+        ({"tool_calls": [call("{}", 'fi"nish', id="a")]}, None, "unknown_function", 1),
+        ({"tool_calls": [{"id": "a", "function": None}]}, None, "bad_call", 0),
+        ({"content": spelled("python", CODE), "tool_calls": None}, "x = 1", None, 1),
+        ({"content": "I am done.", "tool_calls": []}, None, "no_block", 0),
+    ],
+)
+def test_calls_are_put_back_behind_the_reply(
+    message: dict[str, Any], code: str | None, problem: str | None, kept: int
+) -> None:
+    found = read(message, finish="tool_calls")
+    reply = parse(found.text, "tool_call")
+    assert (reply.code, reply.problem, reply.call is not None) == (code, problem, bool(kept))
+    assert found.text.startswith(message.get("content") or "")
+    assert found.call_id == ("a" if message.get("tool_calls") else None)
+
+
+def test_a_call_without_an_id_has_none() -> None:
+    assert read({"tool_calls": [call(CODE)]}).call_id is None
+    assert read({"tool_calls": [call(CODE, id="")]}).call_id is None
 
 
 @pytest.mark.parametrize(

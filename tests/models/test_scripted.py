@@ -1,5 +1,7 @@
 """The scripted model and its counter."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from okrt.errors import ModelFailure
 from okrt.models.counter import count_tokens, first_tokens
 from okrt.models.scripted import ScriptedModel
-from okrt.types import Conversation, Message, Model
+from okrt.types import Conversation, FunctionTool, Message, Model
 
 
 def _conversation(*contents: str) -> Conversation:
@@ -47,6 +49,19 @@ def test_answers_in_order_and_counts_every_message_of_the_history() -> None:
     assert second.usage.reasoning_tokens is None
     assert second.usage.cached_tokens is None
     assert second.token_ids is None
+
+
+def test_blocks_become_calls_where_a_function_is_to_be_called() -> None:
+    text = 'I look.\n```python\nprint("é")\n```\nand\n```\nnone\n```'
+    asked = replace(_conversation("go"), function=FunctionTool("runs", "code", "run", "source"))
+    model = ScriptedModel("m", lambda _: text)
+    plain, called = model.generate([_conversation("go"), asked])
+    assert plain.text == text
+    assert called.text == (
+        'I look.\n<tool_call>\n{"name": "run", "arguments": {"source": "print(\\"é\\")\\n"}}\n'
+        "</tool_call>\nand\n```\nnone\n```"
+    )
+    assert called.usage.completion_tokens == count_tokens(called.text)
 
 
 def test_a_reply_beyond_the_limit_is_cut_there() -> None:

@@ -30,7 +30,7 @@ from tests.plugin.conftest import EVALUATION, Run, alone, first_on_workers, plai
         ("--okrt-prompts=nosuch", "--okrt-prompts 'nosuch' is not one of matched, coached"),
         ("--okrt-cue=maybe", "--okrt-cue 'maybe' is not one of none, true, false"),
         ("--okrt-names=yes", "--okrt-names 'yes' is not one of on, off"),
-        ("--okrt-format=xml", "--okrt-format 'xml' is not one of fenced, code_tag"),
+        ("--okrt-format=xml", "--okrt-format 'xml' is not one of fenced, code_tag, tool_call"),
         ("--okrt-thinking=hard", "--okrt-thinking 'hard' is not one of off, strip, keep"),
         ("--okrt-trained-under=x=both", "--okrt-trained-under 'x=both': write LABEL=CONTRACT"),
         ("--okrt-trained-under=x=mixed", "no model 'x'; have expert:persistent"),

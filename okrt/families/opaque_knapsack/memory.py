@@ -65,7 +65,7 @@ class Memory:
 def recall(conversation: Conversation, names: Names) -> Memory:
     """Returns what the conversation tells; never raises, whatever the observations hold."""
     prompt = conversation.messages[0].content
-    observations = _texts(conversation.messages[1:], "user")
+    observations = _texts(conversation.messages[1:], "user", "tool")
     held = read(observations, names)
     return Memory(
         held=held,
@@ -93,8 +93,8 @@ def read(observations: Sequence[str], names: Names) -> Held | None:
     return None
 
 
-def _texts(messages: Iterable[Message], role: str) -> list[str]:
-    return [message.content for message in messages if message.role == role]
+def _texts(messages: Iterable[Message], *roles: str) -> list[str]:
+    return [message.content for message in messages if message.role in roles]
 
 
 def _last_number(pattern: re.Pattern[str], text: str, default: int) -> int:
