@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata, resources
 from pathlib import Path
+from time import monotonic
 
 import msgspec
 
@@ -15,6 +16,7 @@ from okrt import fit, specs
 from okrt.analysis.rows import row
 from okrt.audit import command as audit
 from okrt.errors import OkrtError, SpecError, StoreError
+from okrt.merge import merge
 from okrt.probe import command as probe
 from okrt.redact import without_secrets
 from okrt.report.directory import derive
@@ -24,9 +26,11 @@ from okrt.runtimes.probe import assess, doctor, self_test
 from okrt.store import Problem, read_episodes, read_run
 from okrt.types import Episode
 
+PROGRESS_S = 0.5
 EXAMPLES = """examples:
   okrt report okrt-runs/20260101-120000-ab12cd
   okrt show okrt-runs/20260101-120000-ab12cd expert:persistent-stateless-easy-17
+  okrt merge shards/1 shards/2 shards/3 --out okrt-runs/whole
   okrt task opaque_knapsack/easy/eval/17
   okrt audit traces.jsonl --fail-unless persistent
   okrt probe python -- python -
@@ -81,6 +85,14 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("run", type=Path, metavar="RUN", help="a run directory")
     show.add_argument("episode", metavar="EPISODE", help="an episode id, or the start of one, or "
                       "a case id: label-contract-tier-seed")  # fmt: skip
+    join = add(
+        "merge", _merge, "join runs of one work, such as its shards; exit with 1 unless whole",
+        "okrt merge shards/1 shards/2 shards/3 --out okrt-runs/whole",
+    )  # fmt: skip
+    join.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="a run directory")
+    join.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="the run directory to be written"
+    )
     task = add("task", _task, "print a task", "okrt task opaque_knapsack/easy/eval/17")
     task.add_argument("id", metavar="ID", help="family/tier/split/seed")
     task.add_argument("--json", action="store_true", help="with the answers, as JSON")
@@ -130,6 +142,36 @@ def _case_id(episode: Episode, repeat: bool = False) -> str:
     task = episode.task
     name = f"{episode.model.label}-{episode.contract}-{task.tier}-{task.seed}"
     return f"{name}-r{episode.repeat + 1}" if repeat else name
+
+
+def _merge(options: argparse.Namespace) -> int:
+    merged = merge(options.runs, options.out, _progress())
+    for message in merged.left_out:
+        print(f"okrt: {message}", file=sys.stderr)
+    broken = f", {merged.failed} broken off by infrastructure" if merged.failed else ""
+    print(
+        f"{'complete' if merged.complete else 'incomplete'}: {merged.finished} of "
+        f"{merged.planned} episodes{broken}"
+    )
+    if merged.missing_shards:
+        print(f"shards that are missing: {', '.join(merged.missing_shards)}")
+    print(f"run: {options.out}")
+    return 0 if merged.complete else 1
+
+
+def _progress() -> Callable[[str], None]:
+    """Returns what rewrites one line at a terminal, and else says nothing."""
+    if not sys.stderr.isatty():
+        return lambda text: None
+    last = monotonic()
+
+    def tell(text: str) -> None:
+        nonlocal last
+        if monotonic() - last > PROGRESS_S:
+            last = monotonic()
+            print(f"\r{text}\x1b[K\r", end="", file=sys.stderr, flush=True)
+
+    return tell
 
 
 def _task(options: argparse.Namespace) -> int:

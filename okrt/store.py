@@ -1,23 +1,25 @@
 """A run directory: append-only `episodes.jsonl`, `run.json`, and what is derived from them.
 
-Every line carries its schema and is flushed before the next episode is taken up, so a crash costs
-at most the line being written; that line is cut off again when the directory is next read.
+Every line carries its schema and is with the operating system before the next episode is taken up,
+so a crash costs at most the line being written; that line is cut off again when the directory is
+next read or written.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
 from okrt.errors import StoreError
-from okrt.types import Episode
+from okrt.journal import Journal, Span, cut_line, is_written
+from okrt.types import Episode, Failure
 
 SCHEMA = 1
 EPISODES, ROWS, RUN, REPORT = "episodes.jsonl", "rows.jsonl", "run.json", "report.md"
@@ -33,8 +35,32 @@ class Problem:
     message: str
 
 
-class _Head(msgspec.Struct):
+class Line(NamedTuple):
+    """A line of `episodes.jsonl`."""
+
+    number: int
+    offset: int
+    content: bytes
+    """The newline included, where there is one."""
+
+
+class Head(msgspec.Struct):
+    """What every line holds; of a larger one, the rest is passed over."""
+
     schema: int
+
+
+class _Record(Head):
+    id: str
+    failure: Failure | None = None
+
+
+H = TypeVar("H", bound=Head)
+_BUFFER = 1 << 20
+"""Bytes; with Python's own 8 KiB, lines of 20 KB take twice the time to find."""
+_HEAD = msgspec.json.Decoder(Head)
+_RECORD = msgspec.json.Decoder(_Record)
+_EPISODE = msgspec.json.Decoder(Episode)
 
 
 class _RunFile(msgspec.Struct):
@@ -48,6 +74,11 @@ class _RunFile(msgspec.Struct):
     commit: str | None = None
     machine: dict[str, Any] = {}
     manifest: dict[str, dict[str, Any]] = {}
+    plan: list[dict[str, Any]] = []
+    models: dict[str, dict[str, Any]] = {}
+    sessions: list[dict[str, Any]] = []
+    shard: str | None = None
+    shards: list[str] = []
 
 
 def encode_episode(episode: Episode) -> bytes:
@@ -66,12 +97,33 @@ def decode_episode(line: bytes) -> Episode:
         StoreError: the line is no JSON, of an unknown schema, or no episode.
     """
     try:
-        schema = msgspec.json.decode(line, type=_Head).schema
-        if schema != SCHEMA:
-            raise StoreError(f"schema {schema} is unknown to this version of okrt (knows {SCHEMA})")
-        return msgspec.json.decode(line, type=Episode)
+        _check_schema(_HEAD.decode(line).schema)
+        return _EPISODE.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise StoreError(str(error)) from None
+
+
+def decode_head(line: bytes, decoder: msgspec.json.Decoder[H]) -> H:
+    """Returns a part of a line's episode, faster than the whole.
+
+    Raises:
+        StoreError: as `decode_episode`, but for what is wrong with the rest of the episode.
+    """
+    try:
+        head = decoder.decode(line)
+        if not line.isascii():
+            line.decode()  # the decoder does not look into text that it passes over
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        with suppress(msgspec.MsgspecError, RecursionError):
+            _check_schema(_HEAD.decode(line).schema)
+        raise StoreError(str(error)) from None
+    _check_schema(head.schema)
+    return head
+
+
+def _check_schema(schema: int) -> None:
+    if schema != SCHEMA:
+        raise StoreError(f"schema {schema} is unknown to this version of okrt (knows {SCHEMA})")
 
 
 def _storable(value: Any) -> Any:
@@ -88,10 +140,9 @@ def _storable(value: Any) -> Any:
 
 
 class RunDirectory:
-    """A run directory open for writing; a context manager."""
+    """A run directory open for writing, by this process alone; a context manager."""
 
-    def __init__(self, path: Path, episodes: BinaryIO) -> None:
-        fcntl.flock(episodes, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a reader leaves a live run alone
+    def __init__(self, path: Path, episodes: Journal) -> None:
         self.path = path
         self._episodes = episodes
 
@@ -100,36 +151,91 @@ class RunDirectory:
         """Makes the directory with `run.json` in it.
 
         Raises:
-            StoreError: it holds files already, or cannot be written.
+            StoreError: it holds files already, cannot be written, or another process writes it.
         """
         check_new(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            directory = cls(path, (path / EPISODES).open("ab"))
-            directory.write_run(run)
+            with ExitStack() as stack:
+                directory = stack.enter_context(cls(path, Journal(path / EPISODES)))
+                _check_empty(path)  # another process may have been faster
+                directory.write_run(run)
+                stack.pop_all()
+        except OSError as error:
+            raise StoreError(_cannot_write(path, error)) from None
+        return directory
+
+    @classmethod
+    def resume(cls, path: Path) -> RunDirectory:
+        """Opens the directory of an earlier run to go on in it.
+
+        A half-written last line is cut off. Records of infrastructure failures are taken out: they
+        are to be tried again.
+
+        Raises:
+            StoreError: it is no run directory, is of an unknown schema, or has a line that is no
+                episode (nothing is changed); it cannot be written; another process writes it.
+        """
+        if not (path / RUN).is_file() and not (path / EPISODES).is_file():
+            raise StoreError(f"{path} is no run directory: it has no {RUN}")
+        check_run(path, read_run(path))
+        try:
+            with ExitStack() as stack:
+                directory = stack.enter_context(cls(path, Journal(path / EPISODES)))
+                directory._mend()
+                stack.pop_all()
         except OSError as error:
             raise StoreError(_cannot_write(path, error)) from None
         return directory
 
     def append(self, episode: Episode) -> None:
-        """Writes one episode and flushes it to the operating system.
+        """Writes one episode to the operating system, all of it or nothing.
 
         Raises:
             StoreError: the disk is full or the directory went away.
         """
         try:
-            self._episodes.write(encode_episode(episode))
-            self._episodes.flush()
+            self._episodes.append(encode_episode(episode))
+        except OSError as error:
+            raise StoreError(
+                f"cannot write the run directory {self.path}: {error.strerror}; it ends in its "
+                "last whole episode: free space and go on in it"
+            ) from None
+
+    def write_run(self, run: Mapping[str, Any]) -> None:
+        """Replaces `run.json` in one step. Raises StoreError."""
+        write_run(self.path, run)
+
+    def close(self) -> None:
+        """Raises StoreError: what was written did not arrive, which some file systems tell last."""
+        try:
+            self._episodes.close()
         except OSError as error:
             raise StoreError(_cannot_write(self.path, error)) from None
 
-    def write_run(self, run: Mapping[str, Any]) -> None:
-        """Replaces `run.json` in one step."""
-        text = msgspec.json.format(msgspec.json.encode({"schema": SCHEMA, **run}), indent=2)
-        replace_file(self.path / RUN, text + b"\n")
-
-    def close(self) -> None:
-        self._episodes.close()
+    def _mend(self) -> None:
+        failed: list[Span] = []
+        end, last = 0, b"\n"
+        for line in lines(self.path):
+            if _is_torn(line.content):
+                break
+            try:
+                record = decode_head(line.content, _RECORD)
+            except StoreError as error:
+                raise StoreError(
+                    f"{_where(self.path, line)}: {error}; nothing was changed: take the line out "
+                    "or name another run"
+                ) from None
+            end, last = line.offset + len(line.content), line.content[-1:]
+            if record.failure is not None:
+                failed.append((line.offset, end))
+        self._episodes.cut(end)
+        if last != b"\n":
+            self._episodes.append(b"\n")
+            if failed and failed[-1][1] == end:
+                failed[-1] = (failed[-1][0], end + 1)
+        if failed:
+            self._episodes.drop(failed)
 
     def __enter__(self) -> RunDirectory:
         return self
@@ -140,18 +246,46 @@ class RunDirectory:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        if error is None:
+            self.close()
+        else:
+            with suppress(StoreError):  # what ended it is told
+                self.close()
 
 
 def check_new(path: Path) -> None:
     """Raises StoreError unless a run directory can be made at the path."""
     if path.exists() and not path.is_dir():
         raise StoreError(f"cannot write a run directory: {path} is a file; name another directory")
-    if path.is_dir() and any(entry.name != "workers" for entry in path.iterdir()):
-        raise StoreError(f"run directory {path} is not empty; name a new one or remove it")
+    if is_written(path / EPISODES):
+        raise StoreError(f"another process is writing {path}; name another directory")
+    _check_empty(path)
     parent = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         raise StoreError(f"cannot write a run directory at {path}: {parent} is not writable")
+
+
+def _check_empty(path: Path) -> None:
+    """Raises StoreError if the directory holds more than a run leaves that was killed before it
+    had `run.json`, or the workers that have come before it."""
+    for entry in path.iterdir() if path.is_dir() else ():
+        begun = entry.name == EPISODES and not entry.stat().st_size
+        if not begun and entry.name not in ("workers", f".{RUN}.part"):
+            raise StoreError(f"run directory {path} is not empty; name a new one or remove it")
+
+
+def check_run(path: Path, run: Mapping[str, Any]) -> None:
+    """Raises StoreError if the `run.json` of a run directory is of an unknown schema."""
+    try:
+        _check_schema(run.get("schema", SCHEMA))
+    except StoreError as error:
+        raise StoreError(f"{path / RUN}: {error}") from None
+
+
+def write_run(path: Path, run: Mapping[str, Any]) -> None:
+    """Replaces the `run.json` of a run directory in one step. Raises StoreError."""
+    text = msgspec.json.format(msgspec.json.encode({"schema": SCHEMA, **run}), indent=2)
+    replace_file(path / RUN, text + b"\n")
 
 
 def read_run(path: Path) -> dict[str, Any]:
@@ -170,6 +304,22 @@ def read_run(path: Path) -> dict[str, Any]:
     return run
 
 
+def lines(path: Path) -> Iterator[Line]:
+    """Yields the lines of a run directory's `episodes.jsonl`.
+
+    Raises:
+        StoreError: there is none.
+    """
+    file = path / EPISODES
+    if not file.is_file():
+        raise StoreError(f"{path} is no run directory: it has no {EPISODES}")
+    offset = 0
+    with file.open("rb", buffering=_BUFFER) as episodes:
+        for number, content in enumerate(episodes, 1):
+            yield Line(number, offset, content)
+            offset += len(content)
+
+
 def read_episodes(path: Path) -> Iterator[Episode | Problem]:
     """Yields the episodes of a run directory in the order of writing, and the lines that are none.
 
@@ -179,20 +329,41 @@ def read_episodes(path: Path) -> Iterator[Episode | Problem]:
     Raises:
         StoreError: the directory holds no `episodes.jsonl`.
     """
-    file = path / EPISODES
-    if not file.is_file():
-        raise StoreError(f"{path} is no run directory: it has no {EPISODES}")
-    offset = 0
-    with file.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                yield decode_episode(line)
-            except StoreError as error:
-                if line.endswith(b"\n"):
-                    yield Problem(number, "corrupt", f"{file}:{number}: {error}")
-                else:
-                    yield Problem(number, "torn", _cut(file, offset, number))
-            offset += len(line)
+    for line in lines(path):
+        try:
+            yield decode_episode(line.content)
+        except StoreError as error:
+            problem = problem_of(path, line, error)
+            if problem.kind == "torn" and cut_line(path / EPISODES, line.offset, line.content):
+                said = f"{_where(path, line)}: the last line was half written; it was cut off"
+                problem = Problem(line.number, "torn", said)
+            yield problem
+
+
+_TORN = "the last line was half written"
+
+
+def problem_of(path: Path, line: Line, error: StoreError) -> Problem:
+    """Returns the problem of a line that is no episode because of the error."""
+    if _is_torn(line.content):
+        said = f"{_where(path, line)}: the last line is half written; it is left out"
+        return Problem(line.number, "torn", said)
+    return Problem(line.number, "corrupt", f"{_where(path, line)}: {error}")
+
+
+def _where(path: Path, line: Line) -> str:
+    return f"{path / EPISODES}:{line.number}"
+
+
+def _is_torn(content: bytes) -> bool:
+    """Whether a line was broken off: the newline is missing, and more than that."""
+    if content.endswith(b"\n"):
+        return False
+    try:
+        msgspec.json.decode(content, type=msgspec.Raw)
+    except (msgspec.MsgspecError, RecursionError):
+        return True
+    return False
 
 
 def write_rows(path: Path, rows: Iterable[bytes]) -> None:
@@ -212,16 +383,6 @@ def replace_file(file: Path, content: bytes) -> None:
         beside.replace(file)
     except OSError as error:
         raise StoreError(_cannot_write(file.parent, error)) from None
-
-
-def _cut(file: Path, offset: int, number: int) -> str:
-    try:
-        with file.open("r+b") as episodes:
-            fcntl.flock(episodes, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            episodes.truncate(offset)
-    except OSError:  # read-only, or a run is still writing it
-        return f"{file}:{number}: the last line is half written; it is left out"
-    return f"{file}:{number}: the last line was half written; it was cut off"
 
 
 def _cannot_write(path: Path, error: OSError) -> str:

@@ -20,12 +20,18 @@ ARROWS: dict[str, set[str]] = {
     "okrt.runtimes": {"okrt.types", "okrt.errors"},
     "okrt.models": {"okrt.types", "okrt.errors", "okrt.redact"},
     "okrt.parse": {"okrt.types", "okrt.errors"},
-    "okrt.store": {"okrt.types", "okrt.errors"},
+    "okrt.journal": {"okrt.errors"},
+    "okrt.store": {"okrt.types", "okrt.errors", "okrt.journal"},
+    "okrt.index": {"okrt.types", "okrt.errors", "okrt.plan", "okrt.store"},
     "okrt.analysis": {"okrt.types", "okrt.errors"},
     "okrt.prompts": {"okrt.types", "okrt.errors"},
     "okrt.episode": {"okrt.types", "okrt.parse", "okrt.prompts"},
     "okrt.run": {"okrt.types", "okrt.errors", "okrt.redact", "okrt.prompts", "okrt.episode"},
     "okrt.report": {"okrt.types", "okrt.errors", "okrt.analysis", "okrt.store"},
+    "okrt.merge": {
+        "okrt.types", "okrt.errors", "okrt.plan", "okrt.store", "okrt.index", "okrt.analysis",
+        "okrt.report",
+    },
     "okrt.specs": {
         "okrt.types", "okrt.errors", "okrt.redact", "okrt.families", "okrt.models",
         "okrt.prompts", "okrt.runtimes", "okrt.run",
@@ -46,7 +52,7 @@ ARROWS: dict[str, set[str]] = {
     "okrt.fit": {"okrt.errors", "okrt.audit", "okrt.probe", "okrt.report"},
     "okrt.cli": {
         "okrt.types", "okrt.errors", "okrt.store", "okrt.analysis", "okrt.report", "okrt.specs",
-        "okrt.runtimes", "okrt.audit", "okrt.probe", "okrt.fit", "okrt.redact",
+        "okrt.runtimes", "okrt.audit", "okrt.probe", "okrt.fit", "okrt.merge", "okrt.redact",
     },
     "pytest_okrt": {
         "okrt.types", "okrt.errors", "okrt.store", "okrt.analysis", "okrt.report", "okrt.specs",

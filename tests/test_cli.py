@@ -104,6 +104,7 @@ def test_init_writes_an_evaluation_that_runs(
     [
         (["report", "nosuch"], "nosuch is no run directory"),
         (["show", "nosuch", "x"], "nosuch is no run directory"),
+        (["merge", "nosuch", "--out", "out"], "does not say what it must hold"),
         (["task", "17"], "is no task id"),
         (["task", "opaque_knapsack/nosuch/eval/1"], "unknown tier 'nosuch'"),
         (["init", "/dev/null/x"], "cannot write"),
@@ -119,7 +120,9 @@ def test_a_mistake_is_one_line(
     assert shown.out == ""
 
 
-@pytest.mark.parametrize("command", ["report", "show", "task", "init", "doctor", "version"])
+@pytest.mark.parametrize(
+    "command", ["report", "show", "merge", "task", "init", "doctor", "version"]
+)
 def test_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from okrt import journal
 from okrt.errors import StoreError
 from okrt.run import run_cases
 from okrt.store import (
     EPISODES,
+    RUN,
     Problem,
     RunDirectory,
     decode_episode,
@@ -21,7 +24,7 @@ from okrt.store import (
     read_episodes,
     read_run,
 )
-from okrt.types import Episode, Execution, ToolCall
+from okrt.types import Episode, Execution, Failure, ToolCall
 from tests.test_run import case
 from tests.toys import FakeRuntime, Says, block
 
@@ -88,13 +91,10 @@ def test_a_corrupt_line_is_named_and_the_rest_is_read(run: Path, line: bytes) ->
 
 def test_a_live_run_is_left_alone(run: Path) -> None:
     whole = (run / EPISODES).read_bytes()
-    with (run / EPISODES).open("ab") as episodes:
-        writer = RunDirectory(run, episodes)
+    with RunDirectory.resume(run), (run / EPISODES).open("ab", buffering=0) as episodes:
         episodes.write(whole[:100])
-        episodes.flush()
         assert [f.kind for f in read_episodes(run) if isinstance(f, Problem)] == ["torn"]
         assert (run / EPISODES).read_bytes() == whole + whole[:100]
-        writer.close()
 
 
 def test_an_unknown_schema_is_named(run: Path) -> None:
@@ -124,3 +124,123 @@ def test_what_is_no_run_directory_is_said(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text('{"versions": 3}')
     with pytest.raises(StoreError, match="damaged"):
         read_run(tmp_path)
+
+
+def failed(seed: int) -> Episode:
+    failure = Failure("model", "ConnectionError", "no route")
+    return replace(episode(seed=seed), trajectory=None, outcome=None, failure=failure)
+
+
+def content(run: Path) -> bytes:
+    return (run / EPISODES).read_bytes()
+
+
+@pytest.mark.parametrize("step", [23, pytest.param(1, marks=pytest.mark.thorough)])
+def test_a_run_goes_on_wherever_its_last_line_was_broken_off(run: Path, step: int) -> None:
+    whole = content(run)
+    last = whole.splitlines(keepends=True)[-1]
+    start = len(whole) - len(last)
+    for end in (start, *range(len(whole), start, -step), len(whole) - 1):
+        (run / EPISODES).write_bytes(whole[:end])
+        with RunDirectory.resume(run):
+            assert content(run) == (whole if end >= len(whole) - 1 else whole[:start])
+    with RunDirectory.resume(run) as directory:
+        directory.append(episode(seed=9))
+    assert [e.task.seed for e in read_episodes(run) if isinstance(e, Episode)] == [0, 1, 2, 9]
+
+
+@pytest.mark.parametrize("broken", [{0}, {2}, {0, 2, 3}, {0, 1, 2, 3}])
+@pytest.mark.parametrize("ending", ["", "newline missing", "torn"])
+def test_what_infrastructure_broke_off_is_taken_out(
+    tmp_path: Path, broken: set[int], ending: str
+) -> None:
+    run = tmp_path / "run"
+    with RunDirectory.create(run, {}) as directory:
+        for seed in range(4):
+            directory.append(failed(seed) if seed in broken else episode(seed=seed))
+    whole = content(run)
+    cut = {"": 0, "newline missing": 1, "torn": 40}[ending]
+    (run / EPISODES).write_bytes(whole[: len(whole) - cut])
+    with RunDirectory.resume(run) as directory:
+        with pytest.raises(StoreError, match="another process is writing"):
+            RunDirectory.resume(run)  # the lock is on what took the file's place, too
+        directory.append(episode(seed=7))
+    kept = [seed for seed in range(4) if seed not in broken]
+    kept = [seed for seed in kept if seed != 3 or ending != "torn"]
+    found = list(read_episodes(run))
+    assert not [one for one in found if isinstance(one, Problem)]
+    assert [one.task.seed for one in found if isinstance(one, Episode)] == [*kept, 7]
+    assert {file.name for file in run.iterdir()} == {EPISODES, RUN}
+
+
+@pytest.mark.parametrize("line", [b"{", b"null", b'{"schema":1}', b'{"schema":99}', b"\xff", b""])
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_a_damaged_run_is_refused_and_left_as_it_is(run: Path, line: bytes, place: int) -> None:
+    with RunDirectory.resume(run) as directory:
+        directory.append(failed(5))
+    lines = content(run).splitlines(keepends=True)
+    lines.insert(place, line + b"\n")
+    (run / EPISODES).write_bytes(before := b"".join(lines) + b'{"sch')
+    with pytest.raises(StoreError, match=rf"{EPISODES}:{place + 1}: .*nothing was changed"):
+        RunDirectory.resume(run)
+    assert content(run) == before
+
+
+def test_what_a_later_version_wrote_is_not_taken_for_a_torn_line(run: Path) -> None:
+    (run / EPISODES).write_bytes(before := content(run) + b'{"schema":99,"x":1}')
+    with pytest.raises(StoreError, match="schema 99 is unknown"):
+        RunDirectory.resume(run)
+    (problem,) = [one for one in read_episodes(run) if isinstance(one, Problem)]
+    assert problem.kind == "corrupt"
+    assert content(run) == before
+    (run / RUN).write_text('{"schema": 2}')
+    with pytest.raises(StoreError, match=r"run.json: schema 2 is unknown"):
+        RunDirectory.resume(run)
+
+
+def test_one_process_writes_a_run(run: Path) -> None:
+    with RunDirectory.resume(run):
+        for opening in (RunDirectory.resume, lambda path: RunDirectory.create(path, {})):
+            with pytest.raises(StoreError, match=f"another process is writing {run}"):
+                opening(run)
+    RunDirectory.resume(run).close()
+
+
+def test_a_run_killed_before_it_began_is_begun_again(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / EPISODES).touch()
+    (run / f".{RUN}.part").write_text("{")
+    RunDirectory.create(run, {"okrt": "0"}).close()
+    (run / EPISODES).unlink()
+    with RunDirectory.resume(run) as directory:
+        directory.append(episode())
+    with pytest.raises(StoreError, match="is no run directory"):
+        RunDirectory.resume(tmp_path)
+
+
+def test_a_reader_cuts_nothing_that_was_finished_meanwhile(run: Path) -> None:
+    whole = content(run)
+    (run / EPISODES).write_bytes(whole[:-40])
+    last = whole.splitlines(keepends=True)[-1]
+    with (run / EPISODES).open("ab") as episodes:
+        episodes.write(whole[-40:])
+    assert not journal.cut_line(run / EPISODES, len(whole) - len(last), last[:-40])
+    assert content(run) == whole
+
+
+def test_the_lock_of_a_file_that_was_replaced_is_not_enough(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, before = journal._try_lock, content(run)
+
+    def late(handle: Any) -> bool:
+        monkeypatch.setattr(journal, "_try_lock", real)
+        (run / "new").write_bytes(before)  # another process took failures out, and is done
+        (run / "new").replace(run / EPISODES)
+        return real(handle)
+
+    monkeypatch.setattr(journal, "_try_lock", late)
+    with RunDirectory.resume(run) as directory:
+        directory.append(made := episode(seed=9))
+    assert content(run) == before + encode_episode(made)

@@ -231,7 +231,7 @@ def _leaves(value: Any, name: str = "") -> dict[str, Any]:
 
 
 def _resume(path: Path, name: ContractName, plan: Plan) -> dict[int, Trace]:
-    """Returns the traces that a run directory holds, and leaves its last line whole."""
+    """Returns the traces that a run directory holds."""
     traces: dict[int, Trace] = {}
     if not (path / EPISODES).exists():
         return traces
@@ -243,7 +243,6 @@ def _resume(path: Path, name: ContractName, plan: Plan) -> dict[int, Trace]:
             raise StoreError(f"{path}: two episodes of {found.task.id}; collect into a new folder")
         else:
             traces[found.task.seed] = _judge(found, plan)
-    _end_line(path / EPISODES)
     for seed, one in list(traces.items())[:1]:
         if one.episode_id != episode_id(_case(plan, name, _task(plan, seed))):
             raise StoreError(
@@ -253,22 +252,11 @@ def _resume(path: Path, name: ContractName, plan: Plan) -> dict[int, Trace]:
     return traces
 
 
-def _end_line(file: Path) -> None:
-    """Adds the newline where a crash took it, and it alone, from the last line."""
-    with file.open("r+b") as lines:
-        size = lines.seek(0, os.SEEK_END)
-        lines.seek(max(size - 1, 0))
-        if lines.read() not in (b"", b"\n"):
-            lines.write(b"\n")
-
-
 def _open(path: Path, run: Mapping[str, Any]) -> RunDirectory:
     """Returns a run directory open for appending, made if it is not there."""
-    try:
-        path.mkdir(exist_ok=True)
-        directory = RunDirectory(path, (path / EPISODES).open("ab"))
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror}") from None
+    if not (path / EPISODES).exists() and not (path / RUN).exists():
+        return RunDirectory.create(path, run)
+    directory = RunDirectory.resume(path)
     if not (path / RUN).exists():
         directory.write_run(run)
     return directory
