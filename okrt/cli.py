@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata, resources
 from pathlib import Path
 from time import monotonic
@@ -19,8 +19,7 @@ from okrt.errors import OkrtError, SpecError, StoreError
 from okrt.merge import merge
 from okrt.probe import command as probe
 from okrt.redact import without_secrets
-from okrt.report.directory import derive
-from okrt.report.tables import terminal
+from okrt.report.directory import Derivation
 from okrt.report.transcript import transcript
 from okrt.runtimes.probe import assess, doctor, self_test
 from okrt.store import Problem, read_episodes, read_run
@@ -114,9 +113,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _report(options: argparse.Namespace) -> int:
     problems: list[Problem] = []
-    rows = [row(episode) for episode in _episodes(options.run, problems)]
-    print(terminal(rows, shutil.get_terminal_size((100, 24)).columns), end="")
-    derive(options.run, rows, read_run(options.run))
+    with Derivation(options.run) as derivation:
+        for episode in _told(_episodes(options.run, problems)):
+            derivation.add(row(episode))
+        print(derivation.terminal(shutil.get_terminal_size((100, 24)).columns), end="")
+        derivation.write(read_run(options.run, manifest=False))
     return 1 if any(problem.kind == "corrupt" for problem in problems) else 0
 
 
@@ -228,6 +229,14 @@ def _episodes(run: Path, problems: list[Problem]) -> Iterator[Episode]:
             print(f"okrt: {found.message}", file=sys.stderr)
         else:
             yield found
+
+
+def _told(episodes: Iterable[Episode]) -> Iterator[Episode]:
+    """Yields the episodes; at a terminal, says now and then how many have been read."""
+    tell = _progress()
+    for number, episode in enumerate(episodes, start=1):
+        yield episode
+        tell(f"{number:,} episodes read")
 
 
 def _complain(message: str, status: int) -> int:

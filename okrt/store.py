@@ -288,14 +288,19 @@ def write_run(path: Path, run: Mapping[str, Any]) -> None:
     replace_file(path / RUN, text + b"\n")
 
 
-def read_run(path: Path) -> dict[str, Any]:
+def read_run(path: Path, manifest: bool = True) -> dict[str, Any]:
     """Returns `run.json`, or an empty dict where there is none.
+
+    Without its manifest, which of a large run is most of it, where that is not asked for.
 
     Raises:
         StoreError: it is no JSON object, or a field is not what it should be.
     """
     try:
-        run = msgspec.json.decode((path / RUN).read_bytes(), type=dict[str, Any])
+        parts = msgspec.json.decode((path / RUN).read_bytes(), type=dict[str, msgspec.Raw])
+        if not manifest:
+            parts.pop("manifest", None)
+        run = {name: msgspec.json.decode(part) for name, part in parts.items()}
         msgspec.convert(run, _RunFile)
     except FileNotFoundError:
         return {}
@@ -368,10 +373,10 @@ def _is_torn(content: bytes) -> bool:
 
 def write_rows(path: Path, rows: Iterable[bytes]) -> None:
     """Replaces `rows.jsonl` in one step. Each row is a JSON document without newline."""
-    replace_file(path / ROWS, b"".join(row + b"\n" for row in rows))
+    replace_file(path / ROWS, (row + b"\n" for row in rows))
 
 
-def replace_file(file: Path, content: bytes) -> None:
+def replace_file(file: Path, content: bytes | Iterable[bytes]) -> None:
     """Writes beside the file and moves it into place, so that a reader never sees a half of it.
 
     Raises:
@@ -379,7 +384,8 @@ def replace_file(file: Path, content: bytes) -> None:
     """
     beside = file.with_name(f".{file.name}.part")
     try:
-        beside.write_bytes(content)
+        with beside.open("wb") as part:
+            part.writelines([content] if isinstance(content, bytes) else content)
         beside.replace(file)
     except OSError as error:
         raise StoreError(_cannot_write(file.parent, error)) from None

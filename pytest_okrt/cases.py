@@ -16,7 +16,7 @@ _KEYS = ("family", "tiers", "seeds")
 
 
 def cases_of(mark: pytest.Mark, options: Options) -> list[CaseSpec]:
-    """Returns the cases of a marked test: models, then contracts, tiers, seeds, repeats.
+    """Returns the cases of a marked test (see `okrt.selection.cases.cases`).
 
     Raises:
         UsageError: the marker or an option names no family, tier or seed.

@@ -16,11 +16,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from okrt.analysis.rows import Row, row
+from okrt.analysis.brief import Brief
+from okrt.analysis.rows import row
 from okrt.errors import StoreError
 from okrt.redact import without_secrets
-from okrt.report.directory import derive
-from okrt.report.tables import terminal
+from okrt.report.directory import Derivation
 from okrt.report.texts import time_spent
 from okrt.selection.arguments import Options
 from okrt.store import RunDirectory
@@ -38,7 +38,6 @@ class Recorder:
 
     def __init__(self, config: pytest.Config, options: Options, path: Path) -> None:
         self.path = path
-        self.rows: list[Row] = []
         self.manifest: Mapping[str, Any] = {}
         self.not_run: set[str] = set()
         """Tests for whose cases the time of their cell was over."""
@@ -47,6 +46,7 @@ class Recorder:
         self._config = config
         self._options = options
         self._directory: RunDirectory | None = None
+        self._derivation = Derivation(path)
         self._sandbox: dict[str, Any] = {}
         self._seen: set[str] = set()
         self._created = datetime.now(UTC).isoformat(timespec="seconds")
@@ -61,6 +61,7 @@ class Recorder:
             self._directory = RunDirectory.create(self.path, self._run(complete=False))
         except StoreError as error:
             pytest.exit(f"okrt: {error}", returncode=pytest.ExitCode.USAGE_ERROR)
+        self._derivation = Derivation(self.path)  # its rows wait in that directory
 
     def add(self, episode: Episode) -> None:
         """Writes an episode unless it is there already."""
@@ -68,10 +69,10 @@ class Recorder:
             return
         try:
             self._directory.append(episode)
+            self._seen.add(episode.id)
+            self._derivation.add(row(episode))
         except StoreError as error:
             pytest.exit(f"okrt: {error}", returncode=pytest.ExitCode.INTERNAL_ERROR)
-        self._seen.add(episode.id)
-        self.rows.append(row(episode))
         self._progress()
 
     def close(self) -> None:
@@ -82,28 +83,34 @@ class Recorder:
             self._directory.close()
             run = self._run(complete=self.complete)
             self._directory.write_run(run)
-            derive(self.path, self.rows, run)
+            self._derivation.write(run)
         except StoreError as error:
             self.not_written = str(error)
+        finally:
+            self._derivation.close()
+
+    @property
+    def _briefs(self) -> list[Brief]:
+        return self._derivation.briefs
 
     @property
     def complete(self) -> bool:
         """Whether every case of the manifest has an episode that no infrastructure kept from
         ending."""
-        have = {_coordinates(row) for row in self.rows if row.failure is None}
+        have = {_coordinates(row) for row in self._briefs if row.failure is None}
         return {_wanted(case) for case in self.manifest.values()} <= have
 
     def summary(self, width: int) -> str:
         """Returns the text of the terminal summary."""
         wanted = len({_wanted(case) for case in self.manifest.values()})
-        lines = [terminal(self.rows, width).rstrip("\n"), ""]
+        lines = [self._derivation.terminal(width).rstrip("\n"), ""]
         if not self.complete:
-            broken = sum(row.failure is not None for row in self.rows)
+            broken = sum(row.failure is not None for row in self._briefs)
             apart = f", {broken} broken off by infrastructure" if broken else ""
-            lines.append(f"incomplete: {len(self.rows) - broken} of {wanted} episodes{apart}")
+            lines.append(f"incomplete: {len(self._briefs) - broken} of {wanted} episodes{apart}")
         if self.not_run:
             lines.append(f"not run, the time of their cell was over: {len(self.not_run)} cases")
-        if spent := time_spent(self.rows):
+        if spent := time_spent(self._briefs):
             lines.append(spent)
         if self.not_written:
             lines.append(f"not written: {self.not_written}")
@@ -119,11 +126,11 @@ class Recorder:
             return
         self._spoke = now
         wanted = len({_wanted(case) for case in self.manifest.values()})
-        rate = len(self.rows) / (now - self._started)
-        left = (wanted - len(self.rows)) / rate
+        rate = len(self._briefs) / (now - self._started)
+        left = (wanted - len(self._briefs)) / rate
         reporter.ensure_newline()
         reporter.write_line(
-            f"okrt: {len(self.rows)}/{wanted} episodes, {rate:.1f}/s, {left / 60:.1f} min left"
+            f"okrt: {len(self._briefs)}/{wanted} episodes, {rate:.1f}/s, {left / 60:.1f} min left"
         )
 
     def _run(self, complete: bool) -> dict[str, Any]:
@@ -147,7 +154,7 @@ class Recorder:
         }
 
 
-def _coordinates(row: Row) -> tuple[Any, ...]:
+def _coordinates(row: Brief) -> tuple[Any, ...]:
     return (row.family, row.tier, row.seed, row.repeat, row.model, row.contract)
 
 

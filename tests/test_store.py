@@ -115,6 +115,13 @@ def test_a_directory_that_holds_something_is_refused(run: Path, tmp_path: Path) 
         RunDirectory.create(file / "below", {})
 
 
+def test_a_run_is_read_without_its_manifest_where_that_is_not_asked_for(run: Path) -> None:
+    manifest = {"a case": {"seed": 1}}
+    (run / "run.json").write_text(json.dumps({"okrt": "0", "manifest": manifest, "complete": True}))
+    assert read_run(run)["manifest"] == manifest
+    assert read_run(run, manifest=False) == {"okrt": "0", "complete": True}
+
+
 def test_what_is_no_run_directory_is_said(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="is no run directory"):
         list(read_episodes(tmp_path))

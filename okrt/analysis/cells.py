@@ -13,10 +13,12 @@ from operator import itemgetter
 from statistics import fmean
 from typing import Any
 
+from okrt.analysis.brief import Brief, briefs
+from okrt.analysis.flips import Flips, flips
 from okrt.analysis.rows import Row
 from okrt.analysis.stats import LEVEL, Estimate, mean_interval, rate_interval, ratio_of_sums
 
-Measure = Callable[[Row], float | None]
+Measure = Callable[[Brief], float | None]
 
 AXES = (
     "split",
@@ -66,6 +68,8 @@ class Cell:
     score is in percent, so the figure is 100 times as large."""
     censored_share: float | None
     """Share of episodes ended by a limit of turns, context or tokens."""
+    flips: Flips | None = None
+    """A/A: None where no task was played more than once by greedy decoding."""
 
     @property
     def at_least(self) -> bool:
@@ -75,7 +79,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The cells of one family and tier, and the rows they were made from."""
+    """The cells of one family and tier, and the briefs of the rows they were made from."""
 
     family: str
     tier: str
@@ -83,7 +87,7 @@ class Table:
     """The axes of which the family and tier hold several values, with the value of this table."""
     cells: Mapping[tuple[str, str], Cell]
     """By model and contract, sorted."""
-    rows: tuple[Row, ...]
+    rows: tuple[Brief, ...]
     """Sorted by episode."""
 
     @property
@@ -100,9 +104,12 @@ class Table:
         return sorted({row.tokenizer for row in self.rows if row.total_tokens is not None})
 
 
-def tables(rows: Iterable[Row], level: float = LEVEL) -> list[Table]:
-    """Returns the tables of the rows, sorted; the order of the rows makes no difference."""
-    ordered = sorted(rows, key=lambda row: row.episode_id)
+def tables(rows: Iterable[Row | Brief], level: float = LEVEL) -> list[Table]:
+    """Returns the tables of the rows, sorted; the order of the rows makes no difference.
+
+    Of each row its brief is kept, so that rows may come one by one.
+    """
+    ordered = sorted(briefs(rows), key=lambda row: row.episode_id)
     found = []
     for (family, tier), members in _grouped(ordered, "family", "tier"):
         varying = [axis for axis in AXES if len({getattr(row, axis) for row in members}) > 1]
@@ -116,14 +123,14 @@ def tables(rows: Iterable[Row], level: float = LEVEL) -> list[Table]:
     return found
 
 
-def _grouped(rows: Sequence[Row], *fields: str) -> list[tuple[tuple[Any, ...], list[Row]]]:
-    groups: dict[tuple[Any, ...], list[Row]] = {}
+def _grouped(rows: Sequence[Brief], *fields: str) -> list[tuple[tuple[Any, ...], list[Brief]]]:
+    groups: dict[tuple[Any, ...], list[Brief]] = {}
     for row in rows:
         groups.setdefault(tuple(getattr(row, field) for field in fields), []).append(row)
     return sorted(groups.items(), key=itemgetter(0))
 
 
-def _cell(model: str, contract: str, rows: Sequence[Row], level: float) -> Cell:
+def _cell(model: str, contract: str, rows: Sequence[Brief], level: float) -> Cell:
     scored = [row for row in rows if row.score is not None]
     tasks = [members for _, members in _grouped(scored, "task_id")]
     return Cell(
@@ -151,28 +158,29 @@ def _cell(model: str, contract: str, rows: Sequence[Row], level: float) -> Cell:
             scale=1_000,
         ),
         censored_share=_mean(tasks, lambda row: row.ending != "finished"),
+        flips=flips(tasks, level),
     )
 
 
-def _above_floor(row: Row) -> float | None:
+def _above_floor(row: Brief) -> float | None:
     if row.relative_score is None or row.score is None or row.floor_score is None:
         return None
     return row.score - row.floor_score
 
 
-def _floor_to_reference(row: Row) -> float | None:
+def _floor_to_reference(row: Brief) -> float | None:
     if row.relative_score is None or row.reference_score is None or row.floor_score is None:
         return None
     return row.reference_score - row.floor_score
 
 
-def _task_means(tasks: Sequence[Sequence[Row]], measure: Measure) -> list[float | None]:
+def _task_means(tasks: Sequence[Sequence[Brief]], measure: Measure) -> list[float | None]:
     """One value a task: the mean of its episodes that have one."""
     known = [[value for row in task if (value := measure(row)) is not None] for task in tasks]
     return [fmean(values) if values else None for values in known]
 
 
-def _task_sums(tasks: Sequence[Sequence[Row]], measure: Measure) -> list[float | None]:
+def _task_sums(tasks: Sequence[Sequence[Brief]], measure: Measure) -> list[float | None]:
     """One value a task: the sum over its episodes, None where one has no value."""
     values = [[measure(row) for row in task] for task in tasks]
     return [
@@ -181,17 +189,17 @@ def _task_sums(tasks: Sequence[Sequence[Row]], measure: Measure) -> list[float |
     ]
 
 
-def _mean(tasks: Sequence[Sequence[Row]], measure: Measure) -> float | None:
+def _mean(tasks: Sequence[Sequence[Brief]], measure: Measure) -> float | None:
     """The mean of the task means; None where any episode was not measured."""
     if not tasks or any(measure(row) is None for task in tasks for row in task):
         return None
     return fmean(value for value in _task_means(tasks, measure) if value is not None)
 
 
-def _rate(tasks: Sequence[Sequence[Row]], measure: Measure, level: float) -> Estimate:
+def _rate(tasks: Sequence[Sequence[Brief]], measure: Measure, level: float) -> Estimate:
     """The share of episodes with any; exact where no task was repeated, else by task means."""
 
-    def any_of(row: Row) -> float | None:
+    def any_of(row: Brief) -> float | None:
         value = measure(row)
         return None if value is None else float(value > 0)
 

@@ -7,6 +7,7 @@ may add fields, never change or remove one.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections import Counter
@@ -30,6 +31,7 @@ from okrt.types import (
     Execution,
     Failure,
     Format,
+    Message,
     ModelKind,
     Outcome,
     Split,
@@ -156,6 +158,8 @@ class Row:
     """Replies that were cut for repeating themselves; None where that was not looked at."""
     adapter_verified: bool | None = None
     """Whether a server's adapter was seen to change anything; None: no adapter, or unverified."""
+    transcript_digest: str | None = None
+    """Digest of what the model was shown and said: equal where the messages are, verbatim."""
 
 
 def row(episode: Episode) -> Row:
@@ -254,6 +258,7 @@ def _counts(trajectory: Trajectory | None, tools: Sequence[str]) -> dict[str, An
     executions = [turn.execution for turn in turns if turn.execution is not None]
     missing = [found for found in missing_variables(turns, tools) if found is not None]
     prompt, completion, new = _tokens(turns)
+    messages = trajectory.messages()
     return {
         "turns": len(turns),
         "tool_calls": sum(len(execution.calls) for execution in executions),
@@ -263,7 +268,7 @@ def _counts(trajectory: Trajectory | None, tools: Sequence[str]) -> dict[str, An
         "completion_tokens": completion,
         "new_tokens": new,
         "total_tokens": None if prompt is None or completion is None else prompt + completion,
-        "transcript_chars": sum(len(message.content) for message in trajectory.messages()),
+        "transcript_chars": sum(len(message.content) for message in messages),
         "errors": _errors(executions),
         "missing_variable_errors": len(missing),
         "lost_errors": missing.count("lost"),
@@ -275,7 +280,19 @@ def _counts(trajectory: Trajectory | None, tools: Sequence[str]) -> dict[str, An
         "restarts": sum(execution.restarted for execution in executions),
         "recovery_turns": recovery_turns(turns),
         "repetition_stops": _repetition_stops(turns),
+        "transcript_digest": _digest(messages),
     }
+
+
+def _digest(messages: Sequence[Message]) -> str:
+    """Without the ids of tool calls, which servers draw at random."""
+    digest = hashlib.sha256()
+    for message in messages:
+        asked = [part for call in message.tool_calls or () for part in (call.name, call.arguments)]
+        for text in (message.role, message.content, *asked):
+            data = text.encode("utf-8", "backslashreplace")  # as it is stored
+            digest.update(b"%d:%b" % (len(data), data))
+    return digest.hexdigest()[:16]
 
 
 def _repetition_stops(turns: Sequence[Turn]) -> int | None:

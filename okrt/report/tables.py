@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from okrt.analysis.brief import Brief, briefs
 from okrt.analysis.cells import AXES, Table, tables
 from okrt.analysis.rows import Row
 from okrt.report.plain import one_line, plain
@@ -32,27 +33,33 @@ MEANING = (
 )
 
 
-def terminal(rows: Iterable[Row], width: int = 100) -> str:
+def terminal(
+    rows: Iterable[Row | Brief], width: int = 100, made: Sequence[Table] | None = None
+) -> str:
     """Returns the tables as plain text, and the infrastructure failures.
 
     Contracts that do not fit beside one another in `width` columns are set below one another; a
-    single one is never cut. Ends in a newline.
+    single one is never cut. `made` are the tables of these rows, where they were made before: the
+    intervals of many tasks take their time. Ends in a newline.
     """
-    kept = list(rows)
-    parts = ["\n".join(_section(table, width)) for table in tables(kept)]
+    kept = list(briefs(rows))
+    made = tables(kept) if made is None else made
+    parts = ["\n".join(_section(table, width)) for table in made]
     if broken := failures(kept):
         parts.append("\n".join([broken[0], *_wrapped(broken[1:], width)]))
     return ("\n\n".join(parts) or NO_EPISODES) + "\n"
 
 
-def markdown(rows: Iterable[Row], run: Mapping[str, Any]) -> str:
+def markdown(
+    rows: Iterable[Row | Brief], run: Mapping[str, Any], made: Sequence[Table] | None = None
+) -> str:
     """Returns the report of a run directory; `run` is its `run.json`, of which any part may lack.
 
-    Ends in a newline.
+    `made` as in `terminal`. Ends in a newline.
     """
-    kept = sorted(rows, key=lambda row: row.episode_id)
+    kept = list(briefs(rows))
     lines = ["# okrt report", "", *_bullets(_about(run, kept)), "", "## Results", ""]
-    for table in tables(kept):
+    for table in tables(kept) if made is None else made:
         lines += [f"### {_unmarked(title(table))}", "", *_bullets(notes(table)), ""]
         lines += [*_pipes(table), ""]
     lines += [] if kept else [NO_EPISODES, ""]
@@ -131,9 +138,9 @@ def _bullets(lines: Iterable[str]) -> list[str]:
     return [f"- {_unmarked(line)}" for line in lines]
 
 
-def _about(run: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:
+def _about(run: Mapping[str, Any], rows: Sequence[Brief]) -> list[str]:
     lines = [f"{name}: {_text(run.get(name))}" for name in ("created", "commit", "machine")]
-    isolation = sorted({str(row.timing.get("isolation", "not recorded")) for row in rows})
+    isolation = sorted({row.isolation for row in rows})
     lines.append(f"isolation of the code that ran: {', '.join(isolation) or 'nothing ran'}")
     lines.append(f"episodes: {len(rows)}")
     if run.get("complete") is False:
@@ -141,13 +148,13 @@ def _about(run: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def _models(rows: Sequence[Row]) -> list[str]:
+def _models(rows: Sequence[Brief]) -> list[str]:
     fields = ("model", "model_spec", "model_kind", "trained_under", "model_digest", "tokenizer")
     found = sorted({tuple(str(getattr(row, field) or "") for field in fields) for row in rows})
     return [_pipe(fields), _pipe(["---"] * len(fields)), *map(_pipe, found)]
 
 
-def _settings(run: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:
+def _settings(run: Mapping[str, Any], rows: Sequence[Brief]) -> list[str]:
     lines = [f"{name}: {_text(run.get(name))}" for name in ("arguments", "settings")]
     for axis in AXES:
         values = sorted({getattr(row, axis) for row in rows})

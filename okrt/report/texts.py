@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
+from okrt.analysis.brief import Brief, briefs
 from okrt.analysis.cells import CENSORED_LIMIT, Cell, Table
 from okrt.analysis.rows import Row
 from okrt.analysis.stats import Estimate
@@ -52,7 +53,7 @@ def _scripted(table: Table) -> bool:
     return all(_is_expert(row) for row in table.rows)
 
 
-def _is_expert(row: Row) -> bool:
+def _is_expert(row: Brief) -> bool:
     return row.model_spec.startswith("expert:")
 
 
@@ -65,6 +66,10 @@ def notes(table: Table) -> list[str]:
     if any(cell.at_least for cell in cells):
         share = f"{CENSORED_LIMIT:.0%}"
         lines.append(f"means with >= are lower bounds: a limit ended over {share} of the episodes")
+    if any(cell.flips for cell in cells):
+        lines.append(
+            "A/A: of the tasks played more than once, greedily, how many came out otherwise"
+        )
     if strangers := sorted({row.model for row in table.rows if row.trained_on_tier is False}):
         lines.append(f"not trained on tier {table.tier}: {', '.join(strangers)}")
     if len(table.tokenizers) > 1:
@@ -91,9 +96,9 @@ def figures(table: Table) -> dict[str, list[tuple[str, list[str]]]]:
     return found
 
 
-def failures(rows: Iterable[Row]) -> list[str]:
+def failures(rows: Iterable[Row | Brief]) -> list[str]:
     """Returns a heading and a line for each boundary at which infrastructure failed, or nothing."""
-    ordered = sorted(rows, key=lambda row: row.episode_id)
+    ordered = sorted(briefs(rows), key=lambda row: row.episode_id)
     broken = [(row, row.failure) for row in ordered if row.failure is not None]
     lines = []
     for boundary in sorted({failure.boundary for _, failure in broken}):
@@ -108,21 +113,21 @@ def failures(rows: Iterable[Row]) -> list[str]:
     return lines
 
 
-def time_spent(rows: Iterable[Row]) -> str:
+def time_spent(rows: Iterable[Row | Brief]) -> str:
     """Returns where the time of the episodes of models that were not scripted went, or nothing."""
-    spent = [row for row in rows if row.model_kind != "scripted" and "harness_s" in row.timing]
+    played = (row for row in briefs(rows) if row.model_kind != "scripted")
+    spent = [row for row in played if row.harness_s is not None]
     if not spent:
         return ""
-    model, sandbox, harness = (
-        sum(float(row.timing[part]) for row in spent)
-        for part in ("model_s", "sandbox_s", "harness_s")
-    )
+    model = sum(row.model_s or 0.0 for row in spent)
+    sandbox = sum(row.sandbox_s or 0.0 for row in spent)
+    harness = sum(row.harness_s or 0.0 for row in spent)
     line = f"time in model {model:.1f} s, sandbox {sandbox:.1f} s, harness {harness:.1f} s"
     if model > 0:
         line += f"; {sum(row.completion_tokens or 0 for row in spent) / model:,.0f} tokens/s"
-    known = [row for row in spent if "cached_tokens" in row.timing and row.prompt_tokens]
+    known = [row for row in spent if row.cached_tokens is not None and row.prompt_tokens]
     if known:
-        cached = sum(float(row.timing["cached_tokens"]) for row in known)
+        cached = sum(row.cached_tokens or 0.0 for row in known)
         line += f"; {cached / sum(row.prompt_tokens or 0 for row in known):.0%} of prompts cached"
     return line
 
@@ -172,6 +177,7 @@ def _intervals(cells: Sequence[Cell]) -> list[str]:
             cell.missing_variable_rate,
             cell.lost_rate,
             cell.score_per_1k,
+            *((cell.flips.transcripts, cell.flips.scores) if cell.flips else ()),
         )
     ]
     claimed = [estimate for estimate in estimates if estimate.low is not None]
@@ -196,6 +202,13 @@ def _estimate(estimate: Estimate, cell: Cell, scale: float, decimals: int, unit:
     else:
         text += f"[{scale * estimate.low:.{decimals}f}, {scale * estimate.high:.{decimals}f}]"
     return text if estimate.n == cell.tasks else f"{text} (n={estimate.n})"
+
+
+def _flips(estimate: Estimate) -> str:
+    """Of how many tasks, and the share: nothing else in a table is counted over them."""
+    value, low, high = (part or 0.0 for part in (estimate.value, estimate.low, estimate.high))
+    count = f"{round(value * estimate.n)} of {estimate.n}"
+    return f"{count}: {100 * value:.1f}% [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def _mean(value: float | None, cell: Cell, decimals: int = 0) -> str:
@@ -223,5 +236,7 @@ _METRICS: tuple[tuple[str, Callable[[Cell], str]], ...] = (
         "ended by a limit",
         lambda cell: "" if cell.censored_share is None else f"{cell.censored_share:.1%}",
     ),
+    ("A/A: transcripts differ", lambda cell: _flips(cell.flips.transcripts) if cell.flips else ""),
+    ("A/A: scores differ", lambda cell: _flips(cell.flips.scores) if cell.flips else ""),
     ("infrastructure failures", lambda cell: str(cell.failures)),
 )

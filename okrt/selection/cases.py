@@ -79,10 +79,14 @@ def _key(task: Task, repeat: int, model: str, contract: str, settings: Settings)
 def cases(
     family: TaskFamily, tiers: Iterable[str], seeds: Iterable[int], options: Options
 ) -> list[CaseSpec]:
-    """Returns the cases of a family's tasks: models, then contracts, tiers, seeds, repeats."""
+    """Returns the cases of a family's tasks: models, then contracts, tiers, repeats, seeds.
+
+    A task's repeats stand apart: decoded side by side they would share the shape of every batch,
+    and what that does to answers (A/A) would not show.
+    """
     return [
         CaseSpec(family, model, contract, tier, seed, repeat, options.settings)
-        for model, contract, tier, seed, repeat in product(
-            options.models, options.contracts, tiers, seeds, range(options.repeats)
+        for model, contract, tier, repeat, seed in product(
+            options.models, options.contracts, tiers, range(options.repeats), seeds
         )
     ]

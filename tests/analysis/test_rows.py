@@ -10,6 +10,7 @@ from hypothesis import given
 
 from okrt.analysis.rows import SCHEMA_VERSION, Row, decode, encode, row
 from okrt.errors import StoreError
+from okrt.store import decode_episode, encode_episode
 from okrt.types import (
     Episode,
     Execution,
@@ -18,6 +19,7 @@ from okrt.types import (
     ModelCard,
     Outcome,
     Settings,
+    ToolRequest,
     Trajectory,
 )
 from tests.analysis.build import (
@@ -42,7 +44,7 @@ COUNTED = {
     "turns", "tool_calls", "cap_hits", "refused_calls", "prompt_tokens", "completion_tokens",
     "new_tokens", "total_tokens", "transcript_chars", "errors", "missing_variable_errors",
     "lost_errors", "typo_errors", "undefined_errors", "guarded_losses", "redefinitions",
-    "repeated_inspections", "restarts", "recovery_turns",
+    "repeated_inspections", "restarts", "recovery_turns", "transcript_digest",
 }  # fmt: skip
 
 
@@ -57,7 +59,7 @@ def test_fields_are_those_of_the_contract_with_readers() -> None:
         "total_tokens", "transcript_chars", "errors", "missing_variable_errors", "lost_errors",
         "typo_errors", "undefined_errors", "guarded_losses", "redefinitions",
         "repeated_inspections", "restarts", "recovery_turns", "timing", "packages",
-        "trained_on_tier", "repetition_stops", "adapter_verified",
+        "trained_on_tier", "repetition_stops", "adapter_verified", "transcript_digest",
     ]  # fmt: skip
 
 
@@ -144,6 +146,44 @@ def test_tokens_that_one_turn_did_not_measure_are_not_known() -> None:
 def test_an_episode_without_a_turn_used_no_tokens() -> None:
     one = row(episode(ending="context"))
     assert (one.turns, one.prompt_tokens, one.total_tokens, one.new_tokens) == (0, 0, 0, 0)
+
+
+def test_transcripts_are_told_apart_by_what_was_shown_and_said() -> None:
+    plays = [
+        episode(turn(reply="a", observation="b")),
+        episode(turn(reply="ab", observation="")),
+        episode(turn(reply="auserb", observation="")),
+        episode(turn(reply="a", observation="c")),
+        episode(turn(reply="c", observation="b")),
+        episode(turn(reply="a", observation="b"), turn(reply="", observation="")),
+        episode(turn(reply="a", observation="b"), task=replace(TASK, prompt="Another.")),
+    ]
+    assert len({row(one).transcript_digest for one in plays}) == len(plays)
+
+
+def test_a_transcript_is_the_same_whoever_plays_it_and_however_long_it_takes() -> None:
+    one = episode(turn(tokens=(10, 5)))
+    other = episode(turn(tokens=(20, 9)), model=replace(CARD, label="other"), repeat=1)
+    slow = replace(other, timing={"wall_s": 9.0}, id="1111")
+    assert row(slow).transcript_digest == row(one).transcript_digest
+
+
+def test_ids_that_servers_draw_are_no_part_of_a_transcript(monkeypatch: pytest.MonkeyPatch) -> None:
+    def digest(**changes: str) -> str | None:
+        asked = replace(ToolRequest("call_1", "python", "{}"), **changes)
+        messages = [Message("assistant", "", (asked,))]
+        monkeypatch.setattr(Trajectory, "messages", lambda trajectory: messages)
+        return row(episode()).transcript_digest
+
+    assert digest(id="call_2") == digest()
+    assert len({digest(), digest(arguments="[]"), digest(name="shell")}) == 3
+
+
+def test_a_digest_outlives_being_stored() -> None:
+    """What is no valid Unicode is escaped in the file."""
+    one = episode(turn(reply="\ud800"))
+    stored = decode_episode(encode_episode(one))
+    assert row(stored).transcript_digest == row(one).transcript_digest
 
 
 def test_transcript_chars_are_those_of_the_messages() -> None:

@@ -48,13 +48,17 @@ def test_case_ids_name_label_contract_tier_seed(pytester: pytest.Pytester, evalu
     assert "test_fit.py::test_fit[mine-stateless-micro-1]" in text(result)
     assert not (pytester.path / "okrt-runs").exists()
     assert "no gates" not in text(result)
-    result = evaluate("--collect-only", "-q", "--okrt-repeats=2", "--okrt-seeds=7:8", out=False)
+    result = evaluate("--collect-only", "-q", "--okrt-repeats=2", "--okrt-seeds=7:9", out=False)
     assert "test_fit[expert:stateless-persistent-micro-7-r2]" in text(result)
+    first, again = text(result).index("micro-8-r1"), text(result).index("micro-7-r2")
+    assert first < again, "repeats of a task are not played side by side"
 
 
 @alone
 def test_repeats_are_episodes_of_their_own(evaluate: Run, pytester: pytest.Pytester) -> None:
-    evaluate("--okrt-repeats=2", "--runtime=stateless", "--model=expert:stateless")
+    greedy = ("--okrt-repeats=2", "--okrt-temperature=0")
+    result = evaluate(*greedy, "--runtime=stateless", "--model=expert:stateless")
+    assert "A/A: transcripts differ    0 of 2: 0.0%" in text(result)
     assert sorted((r["seed"], r["repeat"]) for r in rows(pytester.path / "run")) == [
         (0, 0), (0, 1), (1, 0), (1, 1),
     ]  # fmt: skip

@@ -198,6 +198,28 @@ def test_repeats_are_said_to_be_averaged_first() -> None:
     assert "2 tasks (eval, seeds 0-1), 2 repeats of each, averaged first" in terminal(rows)
 
 
+def test_what_greedy_decoding_played_again_is_compared() -> None:
+    plays: dict[str, object] = {"temperature": 0.0, "transcript_digest": "a"}
+    rows = [
+        make("a", contract, seed, repeat=r, **plays)
+        for seed in range(3)
+        for contract in ("persistent", "stateless")
+        for r in (0, 1)
+    ]
+    rows = [replace(one, episode_id=f"{number}") for number, one in enumerate(rows)]
+    flipped = replace(rows[-1], transcript_digest="b")
+    text = terminal([*rows[:-1], flipped])
+    lines = [line.split("  ") for line in text.splitlines() if line.startswith("  A/A: ")]
+    assert [[part.strip() for part in line if part] for line in lines[1:]] == [
+        ["A/A: transcripts differ", "0 of 3: 0.0% [0.0, 70.8]", "1 of 3: 33.3% [0.8, 90.6]"],
+        ["A/A: scores differ", "0 of 3: 0.0% [0.0, 70.8]", "0 of 3: 0.0% [0.0, 70.8]"],
+    ]
+    assert "A/A: of the tasks played more than once, greedily" in text
+    assert "|  | A/A: scores differ | 0 of 3: 0.0% [0.0, 70.8] |" in markdown(rows, {})
+    assert "A/A" not in terminal(replace(one, temperature=0.2) for one in rows)
+    assert "A/A" not in terminal(one for one in rows if one.repeat == 0)
+
+
 def test_intervals_name_level_and_method() -> None:
     rows = [
         make("a", "persistent", seed, score=seed / 11, total_tokens=900 + 7 * seed)
