@@ -169,8 +169,8 @@ def test_a_transcript_is_the_same_whoever_plays_it_and_however_long_it_takes() -
 
 
 def test_ids_that_servers_draw_are_no_part_of_a_transcript(monkeypatch: pytest.MonkeyPatch) -> None:
-    def digest(**changes: str) -> str | None:
-        asked = replace(ToolRequest("call_1", "python", "{}"), **changes)
+    def digest(**changes: Any) -> str | None:
+        asked = replace(ToolRequest("call_1", "python", "{}", 0), **changes)
         messages = [Message("assistant", "", (asked,))]
         monkeypatch.setattr(Trajectory, "messages", lambda trajectory: messages)
         return row(episode()).transcript_digest
