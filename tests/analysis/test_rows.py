@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import fields, replace
+from typing import Any
 
 import msgspec
 import pytest
