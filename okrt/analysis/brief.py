@@ -6,7 +6,7 @@ of `rows.jsonl` ask for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any
@@ -42,6 +42,7 @@ class Brief:
     tool_cap: int
     max_turns: int
     temperature: float
+    packages: Sequence[str]
     ending: Ending | None
     failure: Failure | None
     score: float | None

@@ -16,7 +16,7 @@ from typing import Any
 from okrt.analysis.brief import Brief, briefs
 from okrt.analysis.flips import Flips, flips
 from okrt.analysis.rows import Row
-from okrt.analysis.stats import LEVEL, Estimate, mean_interval, rate_interval, ratio_of_sums
+from okrt.analysis.stats import LEVEL, Estimate, clustered_rate, mean_interval, ratio_of_sums
 
 Measure = Callable[[Brief], float | None]
 
@@ -197,14 +197,10 @@ def _mean(tasks: Sequence[Sequence[Brief]], measure: Measure) -> float | None:
 
 
 def _rate(tasks: Sequence[Sequence[Brief]], measure: Measure, level: float) -> Estimate:
-    """The share of episodes with any; exact where no task was repeated, else by task means."""
+    """The share of episodes with any; exact where no task was repeated."""
 
     def any_of(row: Brief) -> float | None:
         value = measure(row)
         return None if value is None else float(value > 0)
 
-    shares = _task_means(tasks, any_of)
-    if any(len(task) > 1 for task in tasks):
-        return mean_interval(shares, level)
-    known = [share for share in shares if share is not None]
-    return rate_interval(sum(share > 0 for share in known), len(known), level)
+    return clustered_rate([any_of(row) for row in task] for task in tasks).estimate(level)

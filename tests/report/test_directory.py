@@ -59,7 +59,7 @@ def test_rows_are_not_kept_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(directory, "HELD_BYTES", 2 * large)
     list(rows(1))
     tracemalloc.start()
-    derive(tmp_path, (replace(one, packages=("x" * large,)) for one in rows(50)), RUN)
+    derive(tmp_path, (replace(one, errors={"x" * large: 1}) for one in rows(50)), RUN)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert (tmp_path / ROWS).stat().st_size > 50 * large
