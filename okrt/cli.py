@@ -15,6 +15,7 @@ import msgspec
 from okrt import fit, specs
 from okrt.analysis.rows import row
 from okrt.audit import command as audit
+from okrt.engines import command as evaluation
 from okrt.errors import OkrtError, SpecError, StoreError
 from okrt.merge import merge
 from okrt.probe import command as probe
@@ -27,6 +28,7 @@ from okrt.types import Episode
 
 PROGRESS_S = 0.5
 EXAMPLES = """examples:
+  okrt run --model expert:stateless --seeds 20
   okrt report okrt-runs/20260101-120000-ab12cd
   okrt show okrt-runs/20260101-120000-ab12cd expert:persistent-stateless-easy-17
   okrt merge shards/1 shards/2 shards/3 --out okrt-runs/whole
@@ -41,7 +43,9 @@ EXAMPLES = """examples:
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns its exit status: 0, 1 (damaged data, or no closed sandbox) or 2 (a
     mistake of the user's, said in one line)."""
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args(words)
+    options.words = words
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
@@ -58,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="okrt",
         description="Tells whether a code agent's model fits the runtime it will be deployed in. "
-        "Evaluations themselves are run by pytest: pytest evals/ --runtime=stateless --model=DIR",
+        "Evaluations are run by pytest: pytest evals/ --runtime=stateless --model=DIR, or by run.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -72,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         one.set_defaults(command=command)
         return one
 
+    evaluation.configure(add("run", evaluation.run, evaluation.HELP, evaluation.EXAMPLE))
     report = add(
         "report", _report, "print a run's tables and write rows.jsonl and report.md anew",
         "okrt report okrt-runs/20260101-120000-ab12cd",

@@ -10,10 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cache
-from time import perf_counter
+from random import Random
+from time import perf_counter, sleep
 from typing import Any, TypeVar
 
 from okrt.episode import Rollout, rollout
@@ -63,25 +65,41 @@ def episode_id(case: Case) -> str:
     server's, the name alone), settings and prompt texts; not on a path, an address, a time or the
     order of running.
     """
-    card = case.card
-    spec = card.spec.partition("@")[0] if card.kind == "server" else card.spec
-    identity = {
-        "task": case.task.id,
-        "repeat": case.repeat,
-        "contract": case.contract.name,
-        "model": [card.label, card.digest or spec],
-        "settings": _identity(case.settings),
-        "prompt": prompt_digest(case.task, case.contract, case.settings),
+    return name_of(case.task, case.repeat, case.contract, case.card, case.settings)
+
+
+def name_of(
+    task: Task, repeat: int, contract: Contract, card: ModelCard, settings: Settings
+) -> str:
+    """Returns the id of the episode with these coordinates: see `episode_id`."""
+    named = {
+        "task": task.id,
+        "repeat": repeat,
+        "contract": contract.name,
+        "model": [card.label, card.digest or unaddressed(card.spec, card.kind)],
+        "settings": identity(settings),
+        "prompt": prompt_digest(task, contract, settings),
     }
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def unaddressed(spec: str, kind: str) -> str:
+    """Returns a model's spec; of a server's model its name, wherever the server is."""
+    return spec.partition("@")[0] if kind == "server" else spec
 
 
 STOP_REPETITION = 512
 """`Settings.stop_repetition` unless the user says otherwise."""
 
 
+TRIES = 3
+"""Of a case whose sandbox fails; a model on a server has its own patience, in okrt.models."""
+FIRST_S = 0.2
+"""The longest pause before the second try; before the third it may be four times as long."""
+
+
 @cache
-def _identity(settings: Settings) -> dict[str, Any]:
+def identity(settings: Settings) -> dict[str, Any]:
     """Returns what names an episode. The usual stop on repetition is left out: an episode has the
     name that it had before there was one."""
     plain = asdict(settings)
@@ -95,35 +113,71 @@ def run_cases(
     runtime: Runtime,
     in_flight: int = 1,
     is_over: Callable[[Case], bool] = lambda case: False,
+    sleep: Callable[[float], object] = sleep,
 ) -> Iterator[Episode]:
     """Yields the episodes of the cases as they end, up to `in_flight` of one model at a time.
 
     Cases are drawn as places come free, one ahead. Closing the iterator closes the sessions that
-    are open. Failures come as episodes. A case for which `is_over` is given up: this is asked when
-    it is drawn, and each time before the model is.
+    are open. Failures come as episodes, of the sandbox after `TRIES` from the beginning. A case for
+    which `is_over` is given up: this is asked when it is drawn, and each time before the model is.
 
     Raises:
         okrt.errors.UsageError: the settings name no prompt.
     """
     source = (case for case in cases if not is_over(case))
+    again = _Again(sleep)
     upcoming = next(source, None)
     live: list[_Live] = []
     try:
         while upcoming or live:
             while upcoming and len(live) < in_flight and _same_model(live, upcoming):
                 started = _start(upcoming, runtime)
-                upcoming = next(source, None)
-                if isinstance(started, Episode):
-                    yield started
-                else:
+                if isinstance(started, _Live):
                     live.append(started)
+                elif not again.takes(upcoming, started):
+                    yield started
+                upcoming = again.draw() or next(source, None)
             live = _going_on(live, is_over)
             ended = _step(live)
             live = [one for one in live if one.episode is None]
-            yield from ended
+            yield from (episode for case, episode in ended if not again.takes(case, episode))
+            upcoming = upcoming or again.draw()
     finally:
         for one in live:
             one.close()
+
+
+class _Again:
+    """Cases whose sandbox failed, each with tries left: what killed it may have been an accident.
+
+    They pause together, so that many in flight wait no longer than one.
+    """
+
+    def __init__(self, sleep: Callable[[float], object]) -> None:
+        self._sleep = sleep
+        self._tries: Counter[str] = Counter()
+        self._failed: list[tuple[Case, float]] = []
+        self._rested: list[Case] = []
+
+    def takes(self, case: Case, episode: Episode) -> bool:
+        """Whether this episode is not the last word on its case."""
+        if episode.failure is None or episode.failure.boundary != "runtime":
+            return False
+        self._tries[episode.id] += 1
+        tries = self._tries[episode.id]
+        if tries >= TRIES:
+            return False
+        jitter = Random(f"{episode.id}/{tries}").random()
+        self._failed.append((case, FIRST_S * 4 ** (tries - 1) * (1 + jitter) / 2))
+        return True
+
+    def draw(self) -> Case | None:
+        """Returns the next of them, after its pause; None where there is none."""
+        if self._failed and not self._rested:
+            self._sleep(max(pause for _, pause in self._failed))
+            self._rested = [case for case, _ in self._failed]
+            self._failed = []
+        return self._rested.pop(0) if self._rested else None
 
 
 def failed(case: Case, error: Exception, boundary: Boundary) -> Episode:
@@ -230,8 +284,8 @@ def _start(case: Case, runtime: Runtime) -> _Live | Episode:
     return live
 
 
-def _step(live: list[_Live]) -> list[Episode]:
-    """Has the model answer conversations; returns the episodes that ended by it."""
+def _step(live: list[_Live]) -> list[tuple[Case, Episode]]:
+    """Has the model answer conversations; returns the episodes that ended by it, and of what."""
     if not live:
         return []
     started = perf_counter()
@@ -240,7 +294,7 @@ def _step(live: list[_Live]) -> list[Episode]:
     except ModelFailure as error:
         for one in live:
             _end(one, failed(one.case, error, "model"))
-        return [one.episode for one in live if one.episode]
+        return _ended(live)
     share = (perf_counter() - started) / len(live)
     for one in live:
         one.model_s += share
@@ -251,7 +305,11 @@ def _step(live: list[_Live]) -> list[Episode]:
             _end(one, failed(one.case, answer, "model"))
         else:
             _advance(one, answer)
-    return [one.episode for one in live if one.episode]
+    return _ended(live)
+
+
+def _ended(live: list[_Live]) -> list[tuple[Case, Episode]]:
+    return [(one.case, one.episode) for one in live if one.episode]
 
 
 def _answers(

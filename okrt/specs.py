@@ -195,15 +195,20 @@ def load_model(
     )
 
 
-def check_server(spec: ModelSpec, settings: Settings) -> None:
-    """Finds out whether the server of a spec can be used, if it names one.
+def card(spec: ModelSpec, trained_under: TrainedUnder | None = None) -> ModelCard:
+    """Returns the card of a model without loading its weights. A server's model is not meant: it
+    has its card from the server, by `load_model`.
 
     Raises:
         SpecError: see `check_model`.
-        UsageError: the server cannot be used.
     """
-    if names_server(spec.given):
-        _server_model(spec, settings).close()
+    kind, _, rest = spec.spec.partition(":")
+    if kind == "expert":
+        return _expert(spec, rest, next(iter(EXPERTS)), trained_under).card
+    if _is_attribute(spec):
+        return own_card(spec, as_model(attribute(spec.spec), spec, Settings()), trained_under)
+    _check_directory(spec)
+    return _local_card(spec, trained_under)
 
 
 def as_model(found: Any, spec: ModelSpec, settings: Settings) -> Model:

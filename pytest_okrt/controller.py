@@ -7,28 +7,28 @@ the records off their reports, and has a case whose worker crashed run again or 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from threading import TIMEOUT_MAX, Timer
 from typing import Any
 
 import pytest
 
-from okrt import specs
 from okrt.engines.estimate import estimate
 from okrt.engines.limits import NotRun
 from okrt.engines.runner import Ahead
-from okrt.errors import RuntimeFailure, StoreError, UsageError
+from okrt.errors import StoreError, UsageError
 from okrt.models.checkpoint import weight_bytes
-from okrt.models.endpoint import names_server
-from okrt.redact import without_secrets
-from okrt.runtimes.contracts import PERSISTENT
 from okrt.selection.cases import CaseSpec
 from okrt.store import decode_episode
-from okrt.types import Episode, Limits
+from okrt.types import Episode
 from pytest_okrt import workers
 from pytest_okrt.recorder import Recorder
 from pytest_okrt.session import COLLECT_ERROR, OkrtSession, manifest_of, selected
 
+MARGIN_S = 0.05
+"""The timer of the session's end goes off so much later: it must not find a moment left."""
 TRIES = 2
 """Times a case is run whose worker crashes, where the scheduler can run it again."""
 
@@ -36,12 +36,14 @@ TRIES = 2
 class Controller(OkrtSession):
     """The okrt side of the controlling process. Raises: see `OkrtSession`."""
 
-    def __init__(self, config: pytest.Config, run: Path) -> None:
-        super().__init__(config, run)
+    def __init__(self, config: pytest.Config, run: Path, workers: Path) -> None:
+        super().__init__(config, run, workers)
         self._recorder = Recorder(config, self.options, run)
         self._ahead: Ahead | None = None
         self._wrong_marker = False
         self._crashes: Counter[str] = Counter()
+        self._record = self._recorder.record
+        self._timer: Timer | None = None
 
     def pytest_report_header(self) -> list[str]:
         """Says what each worker will hold: a checkpoint is loaded by every one of them."""
@@ -70,8 +72,9 @@ class Controller(OkrtSession):
             session.testsfailed += estimate(self.runner, wanted)
             return True
         if wanted:
-            self._begin(manifest_of(session.items))
-            self._ahead = Ahead(self.runner, wanted, self._recorder.add)
+            self._begin(manifest_of(session.items), wanted)
+            add = self._recorder.add
+            self._ahead = Ahead(self.runner, wanted, add, self._record.finished)
         return None
 
     def obtain(self, item: pytest.Item, spec: CaseSpec) -> Episode:
@@ -80,7 +83,7 @@ class Controller(OkrtSession):
         try:
             return self._ahead.take(spec)
         except NotRun:
-            self._recorder.not_run.add(item.nodeid)
+            self._record.not_run.add(item.nodeid)
             raise
 
     # -- in charge of workers --------------------------------------------------------------------
@@ -90,19 +93,22 @@ class Controller(OkrtSession):
         for name, value in report.user_properties:
             if name == workers.RECORD:
                 self._recorder.add(decode_episode(str(value).encode()))
+                self._tell_if_over()
             elif name == workers.NOT_RUN:
-                self._recorder.not_run.add(report.nodeid)
+                self._record.not_run.add(report.nodeid)
         ours = (workers.RECORD, workers.NOT_RUN)
         kept = [pair for pair in report.user_properties if pair[0] not in ours]
         report.user_properties[:] = kept
 
     def collected(self, worker: str) -> None:
         """Takes up what a worker collected; workers that disagree end the session."""
-        manifest = workers.read_manifest(self.run, worker)
+        manifest = workers.read_manifest(self.workers, worker)
         if manifest is None:
             return
         if not self._recorder.manifest:
             self._begin(manifest)
+            self._tell_if_over()
+            self._tell_in_time()
         elif manifest != self._recorder.manifest:
             what = workers.difference(self._recorder.manifest, manifest)
             pytest.exit(f"okrt: worker {worker} collected other cases: {what}", returncode=1)
@@ -117,7 +123,7 @@ class Controller(OkrtSession):
             sched.mark_test_pending(crashitem)
             report.outcome = "rerun"
             return
-        line = workers.read_current(self.run, report.node.gateway.id)
+        line = workers.read_current(self.workers, report.node.gateway.id)
         if line is not None:
             with suppress(StoreError):  # half written: the case stays missing, which is said
                 self._recorder.add(decode_episode(line))
@@ -126,20 +132,25 @@ class Controller(OkrtSession):
     def pytest_report_teststatus(self, report: Any) -> tuple[str, str, str] | None:
         return ("rerun", "R", "RERUN") if report.outcome == "rerun" else None
 
-    def _begin(self, manifest: workers.Manifest) -> None:
-        """Starts the record; where no sandbox or server can be had, ends the session with one
-        line."""
-        try:
-            self.runner.runtime.open(PERSISTENT, {}, Limits()).close()
-            for model in self.options.models:
-                if not names_server(model.given):
-                    continue  # the hook may load weights, and is not asked for nothing
-                if self.given.own_model(model.given) is None:
-                    specs.check_server(model, self.options.settings)
-        except (RuntimeFailure, UsageError) as error:
-            line = without_secrets(str(error))
-            pytest.exit(f"okrt: {line}", returncode=pytest.ExitCode.USAGE_ERROR)
-        self._recorder.start(manifest, self.runner.runtime)
+    def _tell_if_over(self) -> None:
+        if why := self._record.limits.over():
+            with suppress(StoreError):  # the record cannot be written either, which is said
+                workers.write_over(self.workers, why)
+
+    def _tell_in_time(self) -> None:
+        """Has the workers told of the end of the session's time even while none of them reports."""
+        left_s = self._record.limits.left_s
+        if left_s is not None and left_s < TIMEOUT_MAX:
+            self._timer = Timer(left_s + MARGIN_S, self._tell_if_over)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _begin(self, manifest: workers.Manifest, cases: Sequence[CaseSpec] = ()) -> None:
+        """Starts the record; where it, a sandbox or a model cannot be had, ends the session with
+        one line. Workers, who make the cases, look into the tasks themselves."""
+        self._recorder.start(manifest, self.runner, cases)
+        self.runner.session_over = self._record.limits.over
+        workers.remove_others(self.workers)
 
     # -- both ------------------------------------------------------------------------------------
 
@@ -147,15 +158,17 @@ class Controller(OkrtSession):
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self._ahead is not None:
             self._ahead.close()
+        if self._timer is not None:
+            self._timer.cancel()
         self.runner.close()
-        self._recorder.close()
-        workers.remove(self.run)
-        if self._recorder.not_written:
+        self._record.close()
+        workers.remove(self.workers)
+        if self._record.not_written:
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
         elif self._wrong_marker:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        if self._recorder.manifest:
+        if self._record.is_open:
             terminalreporter.section("okrt")
-            terminalreporter.write_line(self._recorder.summary(terminalreporter._tw.fullwidth))
+            terminalreporter.write_line(self._record.summary(terminalreporter._tw.fullwidth))

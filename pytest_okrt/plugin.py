@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _session = pytest.StashKey["OkrtSession"]()
 _run = pytest.StashKey[Path]()
+_workers = pytest.StashKey[Path]()
+"""The folder by which this session's workers and their controller talk."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,10 +52,12 @@ def pytest_configure(config: pytest.Config) -> None:
     worker_input = getattr(config, "workerinput", None)
     if worker_input is not None:
         config.stash[_run] = Path(worker_input["okrt_run"])
+        config.stash[_workers] = Path(worker_input["okrt_workers"])
         return
     name = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-    folder = config.invocation_params.dir
-    config.stash[_run] = folder / (value_of(config, "out") or f"okrt-runs/{name}")
+    given = value_of(config, "resume") or value_of(config, "out")
+    config.stash[_run] = config.invocation_params.dir / (given or f"okrt-runs/{name}")
+    config.stash[_workers] = config.stash[_run] / "workers" / name
     if is_configured(config):
         session_of(config)
 
@@ -82,10 +86,10 @@ def _open(config: pytest.Config) -> OkrtSession:
         if hasattr(config, "workerinput"):
             from pytest_okrt.worker import Worker
 
-            return Worker(config, config.stash[_run])
+            return Worker(config, config.stash[_run], config.stash[_workers])
         from pytest_okrt.controller import Controller
 
-        return Controller(config, config.stash[_run])
+        return Controller(config, config.stash[_run], config.stash[_workers])
     except UsageError as error:
         raise pytest.UsageError(f"okrt: {without_secrets(str(error))}") from None
 
@@ -99,13 +103,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     node.workerinput["okrt_run"] = os.fspath(node.config.stash[_run])
+    node.workerinput["okrt_workers"] = os.fspath(node.config.stash[_workers])
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: Any) -> None:
     config = node.config
     worker = node.gateway.id
-    if (config.stash[_run] / "workers" / f"{worker}.json").exists():
+    if (config.stash[_workers] / f"{worker}.json").exists():
         controller = session_of(config)
         controller.collected(worker)  # type: ignore[attr-defined]  # workers have no workers
 

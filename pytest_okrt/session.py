@@ -35,9 +35,10 @@ class OkrtSession:
         okrt.errors.UsageError: an option or ini key is wrong.
     """
 
-    def __init__(self, config: pytest.Config, run: Path) -> None:
+    def __init__(self, config: pytest.Config, run: Path, workers: Path) -> None:
         self.config = config
         self.run = run
+        self.workers = workers
         self.given = _given(config)
         self.options = read_options(self.given)
         self.runner = Runner(self.options, self.given.own_model)

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from okrt.engines.finished import Finished, finished
 from okrt.engines.limits import NotRun
+from okrt.engines.resuming import check_tasks
 from okrt.errors import InfrastructureError
 from okrt.run import failed
 from okrt.selection.cases import CaseSpec
 from okrt.store import encode_episode
 from okrt.types import Episode
-from pytest_okrt import workers
 from pytest_okrt.session import OkrtSession, manifest_of, selected
+from pytest_okrt.workers import NOT_RUN, RECORD, read_over, write_current, write_manifest
 
 _record = pytest.StashKey[tuple[str, str]]()
 """A property of the report, by name."""
@@ -24,8 +26,12 @@ _record = pytest.StashKey[tuple[str, str]]()
 class Worker(OkrtSession):
     """The okrt side of a worker. Raises: see `OkrtSession`."""
 
-    def __init__(self, config: pytest.Config, run: Path) -> None:
-        super().__init__(config, run)
+    def __init__(self, config: pytest.Config, run: Path, workers: Path) -> None:
+        super().__init__(config, run, workers)
+        self.runner.session_over = lambda: read_over(workers)
+        self._finished: Finished | None = None
+        self._checked: set[tuple[str, str]] = set()
+        """Families and tiers whose tasks are those that the run holds."""
         self._shared: set[object] = set()
         """Cases that several tests ask for; their episodes alone are kept."""
         self._done: dict[object, Episode] = {}
@@ -38,7 +44,7 @@ class Worker(OkrtSession):
         claims = Counter(spec.key for _, spec in selected(session.items))
         self._shared = {key for key, tests in claims.items() if tests > 1}
         try:
-            workers.write_manifest(self.run, self._id, manifest)
+            write_manifest(self.workers, self._id, manifest)
         except OSError as error:  # said by the controller, which ends the session with it
             why = f"cannot write a run directory at {self.run}: {error.strerror}"
             session.shouldfail = f"okrt: {why}"
@@ -47,21 +53,37 @@ class Worker(OkrtSession):
     def obtain(self, item: pytest.Item, spec: CaseSpec) -> Episode:
         if spec.key in self._done:
             return self._done[spec.key]
-        episode = self._run(item, spec)
+        left = self._left(spec)
+        episode = left if left is not None else self._run(item, spec)
         if spec.key in self._shared:
             self._done[spec.key] = episode
         return episode
 
+    def _left(self, spec: CaseSpec) -> Episode | None:
+        """Returns the episode that an earlier session left, if any.
+
+        The run is looked at when the first test runs: the controller has gone on with it by then.
+        """
+        if self.options.resume is None:
+            return None
+        if self._finished is None:
+            self._finished = finished(self.run)
+        tier = (spec.family.name, spec.tier)
+        if tier not in self._checked:
+            check_tasks(self.run, self._finished, [spec])
+            self._checked.add(tier)
+        return self._finished.read(spec.key) if spec.key in self._finished else None
+
     def _run(self, item: pytest.Item, spec: CaseSpec) -> Episode:
         case = self.runner.case(spec)
         died = InfrastructureError(f"worker crashed while running {item.nodeid}")
-        workers.write_current(self.run, self._id, encode_episode(failed(case, died, "worker")))
+        write_current(self.workers, self._id, encode_episode(failed(case, died, "worker")))
         try:
             episode = self.runner.run(case)
         except NotRun as error:
-            item.stash[_record] = workers.NOT_RUN, str(error)
+            item.stash[_record] = NOT_RUN, str(error)
             raise
-        item.stash[_record] = workers.RECORD, encode_episode(episode).decode()
+        item.stash[_record] = RECORD, encode_episode(episode).decode()
         return episode
 
     @pytest.hookimpl(wrapper=True)

@@ -1,13 +1,17 @@
-"""What the workers of pytest-xdist leave beside the run for their controller to read.
+"""What the workers of pytest-xdist and their controller leave beside the run for one another.
 
 A worker that dies takes its unsent reports with it, so each writes down what it collected and which
-episode it is running; the controller reads that when it must.
+episode it is running; the controller reads that when it must. The controller writes down that the
+session is over, as far as new episodes go.
+
+Each session has a folder of its own for it: one that is killed leaves its own behind.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,42 +22,67 @@ from okrt.store import replace_file
 RECORD = "okrt_episode"
 """The name of the report property that carries a record to the controller."""
 NOT_RUN = "okrt_not_run"
-"""The name of the one that says that the time of the cell was over."""
+"""The name of the one that says that there was no time for a case, or there were no tokens."""
 FOLDER = "workers"
+_OVER = "over"
 Manifest = dict[str, dict[str, Any]]
 
 
-def write_manifest(run: Path, worker: str, manifest: Manifest) -> None:
+def write_manifest(folder: Path, worker: str, manifest: Manifest) -> None:
     """Writes the cases a worker collected, by node id."""
-    (run / FOLDER).mkdir(parents=True, exist_ok=True)
-    replace_file(run / FOLDER / f"{worker}.json", msgspec.json.encode(manifest))
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_file(folder / f"{worker}.json", msgspec.json.encode(manifest))
 
 
-def read_manifest(run: Path, worker: str) -> Manifest | None:
+def read_manifest(folder: Path, worker: str) -> Manifest | None:
     """Returns what a worker collected, or None if it collected no case."""
     try:
-        content = (run / FOLDER / f"{worker}.json").read_bytes()
+        content = (folder / f"{worker}.json").read_bytes()
     except FileNotFoundError:
         return None
     return msgspec.json.decode(content, type=Manifest)
 
 
-def write_current(run: Path, worker: str, line: bytes) -> None:
+def write_current(folder: Path, worker: str, line: bytes) -> None:
     """Writes the record that stands for a worker's episode should the worker die."""
-    (run / FOLDER / f"{worker}.current").write_bytes(line)
+    (folder / f"{worker}.current").write_bytes(line)
 
 
-def read_current(run: Path, worker: str) -> bytes | None:
+def read_current(folder: Path, worker: str) -> bytes | None:
     """Returns the record of the episode a dead worker was running, if any."""
     try:
-        return (run / FOLDER / f"{worker}.current").read_bytes()
+        return (folder / f"{worker}.current").read_bytes()
     except FileNotFoundError:
         return None
 
 
-def remove(run: Path) -> None:
-    """Removes what the workers left."""
-    shutil.rmtree(run / FOLDER, ignore_errors=True)
+def write_over(folder: Path, why: str) -> None:
+    """Tells the workers that the session is over."""
+    replace_file(folder / _OVER, why.encode())
+
+
+def read_over(folder: Path) -> str:
+    """Returns why the session is over, or nothing."""
+    try:
+        return (folder / _OVER).read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def remove(folder: Path) -> None:
+    """Removes what a session left, and the folder of all sessions with the last of them."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # another session's are still there
+        folder.parent.rmdir()
+
+
+def remove_others(folder: Path) -> None:
+    """Removes what killed sessions left; for the one that alone may write the run."""
+    for other in folder.parent.glob("*"):
+        if other != folder:
+            shutil.rmtree(other, ignore_errors=True)
+    with suppress(OSError):  # it is not there, or this session's is in it
+        folder.parent.rmdir()
 
 
 def difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:

@@ -38,12 +38,13 @@ ARROWS: dict[str, set[str]] = {
     },
     "okrt.testing": {"okrt.types", "okrt.errors", "okrt.runtimes", "okrt.run", "okrt.specs"},
     "okrt.selection": {
-        "okrt.types", "okrt.errors", "okrt.models", "okrt.prompts", "okrt.run", "okrt.specs",
-        "okrt.store",
+        "okrt.types", "okrt.errors", "okrt.models", "okrt.plan", "okrt.prompts", "okrt.run",
+        "okrt.specs", "okrt.store",
     },
     "okrt.engines": {
-        "okrt.types", "okrt.errors", "okrt.analysis", "okrt.models", "okrt.run", "okrt.runtimes",
-        "okrt.selection", "okrt.specs",
+        "okrt.types", "okrt.errors", "okrt.analysis", "okrt.index", "okrt.models", "okrt.plan",
+        "okrt.prompts", "okrt.redact", "okrt.report", "okrt.run", "okrt.runtimes",
+        "okrt.selection", "okrt.specs", "okrt.store",
     },
     "okrt.audit": {"okrt.types", "okrt.errors", "okrt.parse", "okrt.analysis"},
     "okrt.probe": {
@@ -53,11 +54,12 @@ ARROWS: dict[str, set[str]] = {
     "okrt.cli": {
         "okrt.types", "okrt.errors", "okrt.store", "okrt.analysis", "okrt.report", "okrt.specs",
         "okrt.runtimes", "okrt.audit", "okrt.probe", "okrt.fit", "okrt.merge", "okrt.redact",
+        "okrt.engines",
     },
     "pytest_okrt": {
         "okrt.types", "okrt.errors", "okrt.store", "okrt.analysis", "okrt.report", "okrt.specs",
-        "okrt.run", "okrt.models", "okrt.runtimes", "okrt.redact", "okrt.selection",
-        "okrt.engines",
+        "okrt.run", "okrt.models", "okrt.plan", "okrt.runtimes", "okrt.redact",
+        "okrt.selection", "okrt.engines",
     },
     "training": {
         "okrt.types", "okrt.errors", "okrt.store", "okrt.analysis", "okrt.specs", "okrt.run",

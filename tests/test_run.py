@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from okrt.errors import FamilyError, ModelFailure, RuntimeFailure
-from okrt.run import STOP_REPETITION, Case, episode_id, run_cases
+from okrt.run import FIRST_S, STOP_REPETITION, TRIES, Case, episode_id, run_cases
 from okrt.runtimes.contracts import PERSISTENT, STATELESS
 from okrt.types import Completion, Episode, Execution, ModelCard, Outcome, Settings, Task
-from tests.toys import FAMILY, Counter, Counting, FakeRuntime, Says, block, completion
+from tests.toys import FAMILY, Counter, Counting, FakeRuntime, Says, block, completion, obey
 
 CARD = ModelCard("m", "m", "scripted")
 
@@ -194,17 +194,83 @@ def test_a_sandbox_that_cannot_be_had_is_a_runtime_failure() -> None:
     class NoSandbox(FakeRuntime):
         open = raising(RuntimeFailure("no fork"))
 
-    failure = only(run_cases([case(Says("hm"))], NoSandbox())).failure
+    failure = only(run_cases([case(Says("hm"))], NoSandbox(), sleep=Pauses())).failure
     assert failure is not None
     assert (failure.boundary, failure.message) == ("runtime", "no fork")
 
 
 def test_a_sandbox_that_breaks_in_mid_episode_is_a_runtime_failure() -> None:
-    runtime = FakeRuntime(raising(RuntimeFailure("zygote gone")))
-    episode = only(run_cases([case(Says(block("x")))], runtime))
+    runtime, pauses = FakeRuntime(raising(RuntimeFailure("zygote gone"))), Pauses()
+    episode = only(run_cases([case(Says(block("x")))], runtime, sleep=pauses))
     assert episode.failure is not None
     assert episode.failure.boundary == "runtime"
     assert (episode.trajectory, episode.outcome) == (None, None)
+    assert [session.closed for session in runtime.sessions] == [1] * TRIES
+    assert len(pauses.taken) == TRIES - 1
+
+
+class Pauses:
+    """Takes the place of `sleep`."""
+
+    def __init__(self) -> None:
+        self.taken: list[float] = []
+
+    def __call__(self, seconds: float) -> None:
+        self.taken.append(seconds)
+
+
+class Breaking(FakeRuntime):
+    """Fails so many times, in `open` or in a block, then does as it is told."""
+
+    def __init__(self, times: int, at: str) -> None:
+        super().__init__(self.execute)
+        self.left, self.at = times, at
+
+    def open(self, *arguments: Any, **keywords: Any) -> Any:
+        self.fail("open")
+        return super().open(*arguments, **keywords)
+
+    def execute(self, tools: Any, code: str) -> Execution:
+        self.fail("block")
+        return obey(tools, code)
+
+    def fail(self, at: str) -> None:
+        if at == self.at and self.left:
+            self.left -= 1
+            raise RuntimeFailure("killed")
+
+
+@pytest.mark.parametrize("at", ["open", "block"])
+@pytest.mark.parametrize("in_flight", [1, 3])
+@pytest.mark.parametrize("times", [1, 2, 3, 4])
+def test_a_sandbox_that_fails_for_a_while_leaves_no_mark(
+    at: str, in_flight: int, times: int
+) -> None:
+    def episodes(runtime: FakeRuntime) -> list[Episode]:
+        model = Says(block("add(1)"), block("finish()"))
+        cases = [case(model, seed) for seed in range(4)]
+        found = run_cases(cases, runtime, in_flight, sleep=pauses)
+        return sorted(found, key=lambda episode: episode.id)
+
+    pauses = Pauses()
+    expected = [bare(episode) for episode in episodes(FakeRuntime())]
+    found = episodes(Breaking(times, at))
+    broken = [episode for episode in found if episode.failure]
+    assert len(broken) <= times // TRIES
+    assert [bare(e) for e in found if not e.failure] == [
+        e for e in expected if e.id not in {one.id for one in broken}
+    ]
+    assert 1 <= len(pauses.taken) <= times
+    assert all(0 < pause <= FIRST_S * 4 for pause in pauses.taken)
+
+
+def test_what_fails_otherwise_is_not_tried_again() -> None:
+    pauses = Pauses()
+    runtime = FakeRuntime(raising(FamilyError("tool add raised OSError")))
+    cases = [case(Broken(raising(ModelFailure("gone")))), case(Says(block("x")), 1)]
+    found = list(run_cases(cases, runtime, sleep=pauses))
+    assert sorted(e.failure.boundary for e in found if e.failure) == ["family", "model"]
+    assert pauses.taken == []
 
 
 @dataclass

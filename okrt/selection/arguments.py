@@ -14,8 +14,8 @@ from okrt.models.repetition import SHORTEST
 from okrt.prompts import PROMPT_SETS, instructions
 from okrt.run import STOP_REPETITION
 from okrt.specs import ModelSpec, Serving
-from okrt.store import check_new
-from okrt.types import Contract, Model, Settings, TrainedUnder
+from okrt.store import RUN, check_new
+from okrt.types import Contract, Model, ModelCard, Settings, TrainedUnder
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,15 @@ class Options:
     settings: Settings
     trained_under: Mapping[str, TrainedUnder]
     out: Path | None
+    resume: Path | None
     estimate: bool
     unsafe_runtime: bool
     serving: Serving
     cell_minutes: float | None
+    max_hours: float | None
+    max_tokens: int | None
+    own_cards: Mapping[str, ModelCard]
+    """Of the models that plugins know by name, by label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +67,12 @@ def read_options(given: Given) -> Options:
     models = specs.model_specs(given.values("model") or specs.DEFAULT_MODELS)
     models = _with_base(given, models)
     trained = _trained_under(given, models)
+    own_cards = {}
     for model in models:
-        if given.own_model(model.given) is None:
+        own = given.own_model(model.given)
+        if own is not None:
+            own_cards[model.label] = specs.own_card(model, own, trained.get(model.label))
+        else:
             specs.check_model(model)
     names = given.values("runtime") or specs.DEFAULT_CONTRACTS
     contracts = tuple(given.own_contract(name) or specs.contract(name) for name in names)
@@ -74,7 +83,12 @@ def read_options(given: Given) -> Options:
         instructions(contract, settings, cap=1)  # raises where the prompt set has no text for it
     tiers = given.values("tier")
     seeds = given.value("seeds")
-    out = given.value("out")
+    out, resume = given.value("out"), given.value("resume")
+    if out is not None and resume is not None:
+        raise UsageError(
+            f"--okrt-out {out!r} and --okrt-resume {resume!r}: a run goes on in its own directory; "
+            "leave out --okrt-out"
+        )
     return Options(
         models=models,
         contracts=contracts,
@@ -84,10 +98,14 @@ def read_options(given: Given) -> Options:
         settings=settings,
         trained_under=trained,
         out=_checked_out(given, out) if out is not None else None,
+        resume=_checked_run(given, resume) if resume is not None else None,
         estimate=bool(given.value("estimate")),
         unsafe_runtime=bool(given.value("unsafe-runtime")),
         serving=Serving(_whole(given, "concurrency", None), _whole(given, "kv-tokens", None)),
-        cell_minutes=_minutes(given.value("cell-minutes")),
+        cell_minutes=_positive(given, "cell-minutes", "minutes"),
+        max_hours=_positive(given, "max-hours", "hours"),
+        max_tokens=_whole(given, "max-tokens", None),
+        own_cards=own_cards,
     )
 
 
@@ -112,6 +130,13 @@ def _checked_out(given: Given, text: str) -> Path:
     path = given.folder / text
     if given.writes:
         check_new(path)
+    return path
+
+
+def _checked_run(given: Given, text: str) -> Path:
+    path = given.folder / text
+    if not text or not (path / RUN).is_file():
+        raise UsageError(f"--okrt-resume {text!r}: no run directory, it has no {RUN}")
     return path
 
 
@@ -190,13 +215,14 @@ def _repetition(given: Given) -> int:
     return int(value)
 
 
-def _minutes(value: str | None) -> float | None:
+def _positive(given: Given, name: str, unit: str) -> float | None:
+    value = given.value(name)
     if value is None:
         return None
     try:
-        minutes = float(value)
+        number = float(value)
     except ValueError:
-        minutes = 0.0
-    if not 0 < minutes < float("inf"):
-        raise UsageError(f"--okrt-cell-minutes {value!r}: give a positive number of minutes")
-    return minutes
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise UsageError(f"--okrt-{name} {value!r}: give a positive number of {unit}")
+    return number

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
+from okrt.plan import Key
 from okrt.run import Case
 from okrt.selection.arguments import Options
 from okrt.specs import ModelSpec
-from okrt.types import Contract, Episode, Settings, Task, TaskFamily
+from okrt.types import Contract, Settings, TaskFamily
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +26,16 @@ class CaseSpec:
     settings: Settings
 
     @property
-    def key(self) -> tuple[Any, ...]:
+    def key(self) -> Key:
         """Equal for two cases that are the same episode."""
-        return (
+        return Key(
             self.family.name,
             self.tier,
-            self.seed,
-            self.repeat,
+            "eval",
             self.model.label,
             self.contract.name,
-            self.settings,
+            self.repeat,
+            self.seed,
         )
 
     @property
@@ -55,25 +55,23 @@ class CaseSpec:
         }
 
 
-def key_of(episode: Episode) -> tuple[Any, ...]:
-    """Returns the key of the case that an episode is of."""
-    return _key(
-        episode.task, episode.repeat, episode.model.label, episode.contract, episode.settings
-    )
-
-
-def key_of_case(case: Case) -> tuple[Any, ...]:
+def key_of_case(case: Case) -> Key:
     """Returns the key of the coordinates that a case was made of."""
-    return _key(case.task, case.repeat, case.card.label, case.contract.name, case.settings)
+    task = case.task
+    return Key(
+        task.family,
+        task.tier,
+        task.split,
+        case.card.label,
+        case.contract.name,
+        case.repeat,
+        task.seed,
+    )
 
 
 def cell_of_case(case: Case) -> tuple[str, ...]:
     """Returns the cell of the coordinates that a case was made of."""
     return (case.task.family, case.task.tier, case.card.label, case.contract.name)
-
-
-def _key(task: Task, repeat: int, model: str, contract: str, settings: Settings) -> tuple[Any, ...]:
-    return (task.family, task.tier, task.seed, repeat, model, contract, settings)
 
 
 def cases(

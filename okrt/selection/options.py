@@ -53,6 +53,12 @@ OPTIONS = (
     Declared("unsafe-runtime", "flag", "", "run the models' code without a sandbox, with your own "
              "rights"),
     Declared("out", "value", "DIR", "run directory (default: okrt-runs/<time>-<id>)"),
+    Declared("resume", "value", "RUN", "go on in this run directory: run what it lacks, given the "
+             "same options but --okrt-out"),
+    Declared("max-hours", "value", "H", "end the session after so many hours, as incomplete: "
+             "what it has is kept, --okrt-resume runs the rest (default: no limit)"),
+    Declared("max-tokens", "value", "N", "end the session, likewise, once the episodes that it "
+             "recorded have so many tokens in all (default: no limit)"),
     Declared("estimate", "flag", "", "run three tasks a cell, print what the whole would take, "
              "and stop"),
 )  # fmt: skip

@@ -43,6 +43,7 @@ class FaultServer:
         facts: what else it answers to GET, by path.
         usage: whether it counts tokens.
         wait_s: how long each reply takes.
+        port: where it listens; 0: where it may.
     """
 
     respond: Callable[[Conversation], str]
@@ -56,6 +57,7 @@ class FaultServer:
     facts: Mapping[str, bytes] = field(default_factory=dict)
     usage: bool = True
     wait_s: float = 0.0
+    port: int = 0
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[Mapping[str, str]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
@@ -74,7 +76,7 @@ class FaultServer:
         class Handler(_Handler):
             faulty = owner
 
-        self._http = _Http(("127.0.0.1", 0), Handler)
+        self._http = _Http(("127.0.0.1", self.port), Handler)
 
     @property
     def url(self) -> str:

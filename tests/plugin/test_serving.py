@@ -107,14 +107,14 @@ def test_a_cell_whose_time_is_over_keeps_what_it_has(
 def test_the_clock_of_a_cell_starts_when_it_is_first_asked() -> None:
     now = [0.0]
     clock = CellClock(2, lambda: now[0])
-    assert not clock.is_over("one")
+    assert not clock.over("one")
     now[0] = 119.0
-    assert not clock.is_over("one")
-    assert not clock.is_over("other")
+    assert not clock.over("one")
+    assert not clock.over("other")
     now[0] = 120.0
-    assert clock.is_over("one")
-    assert not clock.is_over("other")
-    assert not CellClock(None, lambda: 1e9).is_over("one")
+    assert clock.over("one")
+    assert not clock.over("other")
+    assert not CellClock(None, lambda: 1e9).over("one")
 
 
 @alone

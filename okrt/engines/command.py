@@ -1,0 +1,181 @@
+"""`okrt run`: an evaluation without tests, whole or a shard of it."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import secrets
+import shutil
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from time import monotonic
+
+from okrt import specs
+from okrt.engines.estimate import estimate
+from okrt.engines.limits import NotRun
+from okrt.engines.record import Record, going_on
+from okrt.engines.runner import Ahead, Runner
+from okrt.errors import OkrtError, StoreError, UsageError
+from okrt.redact import without_secrets
+from okrt.selection.arguments import Given, Options, read_options
+from okrt.selection.cases import CaseSpec, cases
+from okrt.selection.options import OPTIONS
+from okrt.types import TaskFamily
+
+HELP = "run an evaluation without tests: the options are those of pytest"
+EXAMPLE = "okrt run --model expert:stateless --runtime stateless --tier micro --seeds 3"
+TIERS = {"opaque_knapsack": ("easy",)}
+"""Where none is given; of another family the first. As in the shipped evaluation, and so is:"""
+SEEDS = range(100)
+PIPED_S = 30.0
+"""Between two lines of progress that nobody sees at a terminal."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `okrt run`: each option of pytest, with and without its prefix."""
+    for option in OPTIONS:
+        names = (f"--{option.name}", f"--okrt-{option.name}")
+        if option.kind == "flag":
+            parser.add_argument(*names, action="store_true", default=None, help=option.help)
+        else:
+            action = "append" if option.kind == "several" else "store"
+            parser.add_argument(*names, action=action, metavar=option.metavar, help=option.help)
+    parser.add_argument("--family", default="opaque_knapsack", metavar="NAME",
+                        help="the family of tasks, or module:attribute")  # fmt: skip
+    shard = "run the K-th of N parts, 1/N to N/N; okrt merge joins them"
+    parser.add_argument("--shard", metavar="K/N", help=shard)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Returns 0 where every episode is there, 1 where some are missing, 130 after Ctrl-C.
+
+    Raises:
+        okrt.errors.UsageError: an argument is wrong, or the run directory cannot be used.
+        okrt.errors.RuntimeFailure: no sandbox can be had.
+    """
+    sys.path.append(str(Path.cwd()))  # where module:attribute is looked for, as by `python -m`
+    given = Given(lambda name: getattr(arguments, name.replace("-", "_")), Path.cwd())
+    options = read_options(given)
+    wanted = selected(specs.family(arguments.family), options, arguments.shard)
+    runner = Runner(options)
+    try:
+        if options.estimate:
+            failed = estimate(runner, wanted)
+            sys.stdout.write("\n")
+            return 1 if failed else 0
+        return _recorded(runner, options, wanted, arguments)
+    finally:
+        runner.close()
+
+
+def selected(family: TaskFamily, options: Options, shard: str | None) -> list[CaseSpec]:
+    """Returns the cases that the options name, of these the shard's.
+
+    A shard is every N-th case, not a stretch of them: cells differ in what an episode takes, some
+    tenfold, and each shard has its share of every cell.
+
+    Raises:
+        okrt.errors.UsageError: the family has no such tier, or there is no such shard.
+    """
+    first, step = _shard(shard) if shard is not None else (0, 1)
+    tiers = options.tiers or TIERS.get(family.name) or tuple(family.tiers)[:1]
+    for tier in tiers:
+        specs.tier(tier, family)
+    found = cases(family, tiers, options.seeds or SEEDS, options)[first::step]
+    if not found:
+        raise UsageError(f"--shard {shard!r}: there are fewer cases than shards")
+    return found
+
+
+def _shard(text: str) -> tuple[int, int]:
+    """Returns where a shard starts, and its step."""
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    if not match:
+        raise UsageError(f"--shard {text!r}: write K/N, like 3/16")
+    number, count = map(int, match.groups())
+    if not 1 <= number <= count:
+        has = f"there are 1/{count} to {count}/{count}" if count else "there must be at least one"
+        raise UsageError(f"--shard {text!r}: {has}")
+    return number - 1, count
+
+
+def _recorded(
+    runner: Runner, options: Options, wanted: Sequence[CaseSpec], arguments: argparse.Namespace
+) -> int:
+    """Runs what is missing; says how it went."""
+    path = options.resume or options.out or _new_path()
+    command = ["okrt", *arguments.words]
+    record = Record(path, options, command, Path.cwd())
+    record.open((case.key for case in wanted), runner, cases=wanted, shard=arguments.shard)
+    shutil.rmtree(path / "workers", ignore_errors=True)  # of a pytest session that was killed
+    runner.session_over = record.limits.over
+    status, broke_off = 0, ""
+    try:
+        _play(runner, record, [case for case in wanted if case.key not in record.finished])
+    except KeyboardInterrupt:
+        status, broke_off = 130, "interrupted"
+    except StoreError as error:
+        status, broke_off = 1, str(error)
+    finally:
+        record.close()
+    sys.stdout.write(record.summary(shutil.get_terminal_size((100, 24)).columns) + "\n")
+    if broke_off:
+        kept = f"what was finished is kept, to go on: {going_on(command, path)}"
+        sys.stderr.write(f"okrt: {broke_off}; {kept}\n")
+    return status or int(not record.complete or bool(record.not_written))
+
+
+def _play(runner: Runner, record: Record, missing: Sequence[CaseSpec]) -> None:
+    """Runs the cases. A model that cannot be had is told of once; its cases stay missing."""
+    progress = _Progress(record)
+    ahead = Ahead(runner, missing, record.add)
+    told: set[str] = set()
+    try:
+        for case in missing:
+            try:
+                ahead.take(case)
+            except NotRun:
+                record.not_run.add(_name(case))
+            except StoreError:
+                raise
+            except OkrtError as error:
+                if str(error) not in told:
+                    progress.clear()
+                    sys.stderr.write(f"okrt: {without_secrets(str(error))}\n")
+                told.add(str(error))
+            progress.tell()
+    finally:
+        ahead.close()
+        progress.clear()
+
+
+def _name(case: CaseSpec) -> str:
+    name = f"{case.model.label}-{case.contract.name}-{case.tier}-{case.seed}"
+    return f"{name}-r{case.repeat + 1}" if case.repeat else name
+
+
+def _new_path() -> Path:
+    return Path.cwd() / "okrt-runs" / f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+class _Progress:
+    """One line on stderr: rewritten at a terminal, another now and then elsewhere."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+        self._terminal = sys.stderr.isatty()
+        self._spoke = monotonic()
+
+    def tell(self) -> None:
+        now = monotonic()
+        if now - self._spoke >= (0.2 if self._terminal else PIPED_S):
+            self._spoke = now
+            line = f"okrt: {self._record.progress()}"
+            sys.stderr.write(f"\r{line}\x1b[K" if self._terminal else f"{line}\n")
+            sys.stderr.flush()
+
+    def clear(self) -> None:
+        if self._terminal:
+            sys.stderr.write("\r\x1b[K")

@@ -1,0 +1,288 @@
+"""The record of a session: a run directory that begins, or that an earlier session left unfinished.
+
+Knows nothing of tests: the plugin and `okrt run` write through it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import msgspec
+
+from okrt import plan
+from okrt.analysis.rows import row
+from okrt.engines import resuming
+from okrt.engines.finished import NOTHING, Finished, finished
+from okrt.engines.limits import SessionLimits
+from okrt.engines.runner import Runner
+from okrt.errors import StoreError
+from okrt.index import plan_in
+from okrt.models.endpoint import names_server
+from okrt.plan import Key, Plan, key_of
+from okrt.redact import without_secrets
+from okrt.report.directory import Derivation
+from okrt.report.texts import time_spent
+from okrt.runtimes.contracts import PERSISTENT
+from okrt.selection.arguments import Options
+from okrt.selection.cases import CaseSpec
+from okrt.store import RunDirectory, read_run
+from okrt.types import Episode, Limits, ModelCard, Runtime
+
+_PACKAGES = (
+    "okrt", "pytest", "pytest-xdist", "msgspec", "numpy", "scipy", "torch", "transformers", "peft",
+    "openai",
+)  # fmt: skip
+
+
+class Record:
+    """Writes episodes as they come, each once; derives rows and the report at the end.
+
+    Args:
+        path: the run directory.
+        options: what the user asked for; `resume` says whether the directory is there already.
+        command: the program and its arguments.
+        folder: whose commit is noted.
+    """
+
+    def __init__(self, path: Path, options: Options, command: Sequence[str], folder: Path) -> None:
+        self.path = path
+        self.finished: Finished = NOTHING
+        """What earlier sessions left."""
+        self.not_run: set[str] = set()
+        """Cases for which there was no time or there were no tokens."""
+        self.not_written = ""
+        """Why the end of the record could not be written, or nothing."""
+        self.limits = SessionLimits(options.max_hours, options.max_tokens)
+        self._options, self._command, self._folder = options, command, folder
+        self._directory: RunDirectory | None = None
+        self._run: dict[str, Any] = {}
+        self._plan: Plan = ()
+        self._derivation = Derivation(path)
+        self._seen: set[Key] = set()
+        self._broken: set[Key] = set()
+        self._started = monotonic()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was ever opened."""
+        return self._directory is not None
+
+    def open(
+        self,
+        wanted: Iterable[Key],
+        runner: Runner,
+        manifest: Mapping[str, Any] | None = None,
+        cases: Iterable[CaseSpec] = (),
+        shard: str | None = None,
+    ) -> None:
+        """Makes the run directory, or goes on in it if it holds the same work: whether its tasks
+        are those of today is asked of the `cases`.
+
+        Raises:
+            okrt.errors.UsageError: it cannot be made, holds other work or is being written; or a
+                model cannot be had.
+            okrt.errors.RuntimeFailure: no sandbox can be had.
+        """
+        runner.runtime.open(PERSISTENT, {}, Limits()).close()
+        keys = set(wanted)
+        self._run = read_run(self.path) if self._options.resume else {}
+        if self._options.resume:
+            self._plan = self._same_work(keys, runner, cases, shard)
+            self._directory = RunDirectory.resume(self.path)
+            self.finished = finished(self.path)  # anew: failures are gone, so they lie elsewhere
+            self._seen = set(self.finished)
+        else:
+            self._plan = plan.plan_of(keys)
+            cards = self._cards({key.model for key in keys}, runner)
+            self._run |= {"models": {one: resuming.facts(card) for one, card in cards.items()}}
+        self._begin(runner.runtime, manifest or {}, shard)
+        if self._directory is None:
+            self._directory = RunDirectory.create(self.path, self._run)
+        else:
+            self._directory.write_run(self._run)
+        self._derivation = Derivation(self.path)  # its rows wait in that directory
+        self._started = monotonic()
+
+    def add(self, episode: Episode) -> None:
+        """Writes an episode unless it is there already. Raises StoreError: it cannot be written."""
+        key = key_of(episode)
+        if self._directory is None or key in self._seen:
+            return
+        self._directory.append(episode)
+        self._seen.add(key)
+        if episode.failure is not None:
+            self._broken.add(key)
+        self._derivation.add(row(episode))
+        self.limits.spend(episode)
+
+    def close(self) -> None:
+        """Writes what is derived from the episodes; nothing if no case was run."""
+        if self._directory is None:
+            return
+        try:
+            for key in self.finished:
+                self._derivation.add(row(self.finished.read(key)))
+            self._run |= {"complete": self.complete, "not_run": sorted(self.not_run)}
+            self._directory.write_run(self._run)
+            self._derivation.write(self._run)
+            self._directory.close()
+        except StoreError as error:
+            self.not_written = str(error)
+        finally:
+            self._derivation.close()
+            with suppress(StoreError):  # of what the file system tells last, said before
+                self._directory.close()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every case of the plan has an episode that no infrastructure broke off."""
+        done = self._seen - self._broken
+        return all(key in done for key in plan.keys_of(self._plan))
+
+    def progress(self) -> str:
+        """Returns how many episodes there are, how fast they come, and when they will be there."""
+        new = len(self._seen) - len(self.finished)
+        rate = new / max(monotonic() - self._started, 1e-9)
+        total = plan.size(self._plan)
+        line = f"{len(self._seen)}/{total} episodes, {rate:.1f}/s"
+        return f"{line}, {(total - len(self._seen)) / rate / 60:.1f} min left" if new else line
+
+    def summary(self, width: int) -> str:
+        """Returns the tables, and what there is to say of the session; after `close`."""
+        lines = [self._derivation.terminal(width).rstrip("\n"), ""]
+        complete = self.complete
+        if not complete:
+            broken = len(self._broken)
+            apart = f", {broken} broken off by infrastructure" if broken else ""
+            done, size = len(self._seen) - broken, plan.size(self._plan)
+            lines.append(f"incomplete: {done} of {size} episodes{apart}")
+        if self.not_run:
+            why = self.limits.over() or "the time of their cell was over"
+            lines.append(f"not run, {why}: {len(self.not_run)} cases")
+        if spent := time_spent(self._derivation.briefs):
+            lines.append(spent)
+        if self.not_written:
+            lines.append(f"not written: {self.not_written}")
+        lines.append(f"run: {_shown(self.path)}")
+        if not complete:
+            lines.append(f"to go on: {going_on(self._command, self.path)}")
+        return "\n".join([*lines, "no gates: nothing was decided"])
+
+    def _same_work(
+        self, keys: set[Key], runner: Runner, cases: Iterable[CaseSpec], shard: str | None
+    ) -> Plan:
+        """Returns the plan of the run that is gone on with. Raises UsageError: it is of something
+        else."""
+        path, run, options = self.path, self._run, self._options
+        resuming.check_version(path, run)
+        resuming.check_settings(path, run, options.settings)
+        resuming.check_shard(path, run, shard)
+        planned = plan_in(run) or ()
+        resuming.check_plan(path, planned, keys)
+        there = finished(path)
+        resuming.check_tasks(path, there, cases)
+        cards = self._cards({key.model for key in keys if key not in there}, runner)
+        resuming.check_models(path, run, cards)
+        resuming.check_names(path, there, cards, options.contracts, options.settings)
+        known = {one: resuming.facts(card) for one, card in cards.items()}
+        run["models"] = {**known, **run.get("models", {})}
+        return planned
+
+    def _cards(self, labels: set[str], runner: Runner) -> dict[str, ModelCard]:
+        """Returns the cards of the models; a server is asked for one only where its label is among
+        `labels`."""
+        return {
+            model.label: runner.card(model)
+            for model in self._options.models
+            if model.label in labels or not names_server(model.given)
+        }
+
+    def _begin(self, runtime: Runtime, manifest: Mapping[str, Any], shard: str | None) -> None:
+        """Notes the session in what will be `run.json`."""
+        session = {
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "arguments": [without_secrets(argument) for argument in self._command[1:]],
+            "sandbox": {"isolation": runtime.isolation, "landlock_abi": runtime.landlock_abi},
+            "versions": {"python": platform.python_version(), **_versions()},
+            "commit": _commit(self._folder),
+            "machine": {
+                "system": platform.system(),
+                "release": platform.release(),
+                "machine": platform.machine(),
+                "cpus": os.cpu_count(),
+            },
+        }
+        fresh = {
+            "okrt": metadata.version("okrt"),
+            **session,
+            "settings": msgspec.to_builtins(self._options.settings),
+            "manifest": manifest,
+            "shard": shard,
+        }
+        self._run = {
+            **fresh,
+            **self._run,
+            "plan": msgspec.to_builtins(self._plan),
+            "sessions": [*self._run.get("sessions", []), session],
+            "complete": False,
+            "not_run": [],
+        }
+        self._run.pop("schema", None)  # the store's
+
+
+def going_on(command: Sequence[str], run: Path) -> str:
+    """Returns the command that goes on with a run."""
+    kept: list[str] = []
+    words = iter(command)
+    for word in words:
+        if word in _PLACES:
+            next(words, None)
+        elif word.partition("=")[0] not in _PLACES:
+            kept.append(without_secrets(word))
+    option = "--okrt-resume" if command[:1] == ["pytest"] else "--resume"
+    return shlex.join([*kept, option, _shown(run)])
+
+
+_PLACES = ("--okrt-out", "--out", "--okrt-resume", "--resume")
+
+
+def _versions() -> dict[str, str]:
+    """Returns the versions of those packages that are installed."""
+    found = {}
+    for name in _PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def _commit(folder: Path) -> str | None:
+    """Returns the commit the evaluations stand at, or None outside a git checkout."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"],  # noqa: S607  the user's own git
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip()
+
+
+def _shown(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

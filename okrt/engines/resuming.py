@@ -1,0 +1,143 @@
+"""Whether a session may go on in a run directory: what it asks for is what the run was to hold.
+
+Each check raises UsageError with one line that says what differs: the run's, then what is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from okrt import plan, specs
+from okrt.engines.finished import Finished
+from okrt.errors import StoreError, UsageError
+from okrt.plan import Key, Plan, differences
+from okrt.prompts import prompt_digest
+from okrt.run import identity, name_of, unaddressed
+from okrt.selection.cases import CaseSpec
+from okrt.store import check_run
+from okrt.types import Contract, Episode, ModelCard, Settings
+
+SHOWN = 5
+"""Differences that a line names; the rest is counted."""
+
+
+def facts(card: ModelCard) -> dict[str, Any]:
+    """Returns what `run.json` says of a model."""
+    return {
+        "spec": card.spec,
+        "kind": card.kind,
+        "digest": card.digest,
+        "tokenizer": card.tokenizer,
+        "trained_under": card.trained_under,
+    }
+
+
+def check_version(path: Path, run: Mapping[str, Any]) -> None:
+    """Another version may play, or judge, the same case otherwise.
+
+    Raises:
+        StoreError: another schema.
+    """
+    check_run(path, run)
+    old, new = {"okrt": run.get("okrt")}, {"okrt": metadata.version("okrt")}
+    _refuse(path, "episodes of another version", differences(old, new))
+
+
+def check_settings(path: Path, run: Mapping[str, Any], settings: Settings) -> None:
+    """Settings that came later than the run stand at what they were by default."""
+    try:
+        old = msgspec.convert(run.get("settings", {}), Settings)
+    except msgspec.ValidationError as error:
+        raise StoreError(f"{path / 'run.json'} is damaged: settings: {error}") from None
+    _refuse(path, "other settings", differences(identity(old), identity(settings)))
+
+
+def check_shard(path: Path, run: Mapping[str, Any], shard: str | None) -> None:
+    old = run.get("shard")
+    if old != shard:
+        told = [f"give --shard {old}" if old else f"it is whole: leave out --shard {shard}"]
+        _refuse(path, f"shard {old or 'none'}", told)
+
+
+def check_plan(path: Path, planned: Plan, wanted: Iterable[Key]) -> None:
+    known = set(plan.keys_of(planned))
+    strange = sorted(set(wanted) - known)
+    if strange:
+        first = strange[0]
+        named = f"{first.model}-{first.contract}-{first.tier}-{first.seed}"
+        _refuse(path, f"{len(known)} cases", [f"{named} is asked for and not among them"])
+
+
+def check_models(path: Path, run: Mapping[str, Any], cards: Mapping[str, ModelCard]) -> None:
+    old = {label: _weighed(known) for label, known in run.get("models", {}).items()}
+    new = {label: _weighed(facts(card)) for label, card in cards.items() if label in old}
+    lines = differences({label: old[label] for label in new}, new)
+    overwritten = any(".digest: " in line for line in lines)
+    what = "other models (an overwritten checkpoint is another model)"
+    _refuse(path, what if overwritten else "other models", lines)
+
+
+def _weighed(known: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what makes a model another one: weights may be moved, a server have another
+    address."""
+    spec = None if known.get("digest") else unaddressed(known["spec"], known["kind"])
+    return {**known, "spec": spec}
+
+
+def check_names(
+    path: Path,
+    finished: Finished,
+    cards: Mapping[str, ModelCard],
+    contracts: Iterable[Contract],
+    settings: Settings,
+) -> None:
+    """Asks one episode of each model, contract and tier for its name: it would be another if the
+    texts of the prompts were."""
+    by_name = {contract.name: contract for contract in contracts}
+    for key in _one_of_each(finished):
+        if key.model in cards and key.contract in by_name:
+            episode, contract = finished.read(key), by_name[key.contract]
+            _check_name(path, episode, cards[key.model], contract, settings)
+
+
+def _check_name(
+    path: Path, episode: Episode, card: ModelCard, contract: Contract, settings: Settings
+) -> None:
+    if episode.id == name_of(episode.task, episode.repeat, contract, card, settings):
+        return
+    prompt = prompt_digest(episode.task, contract, settings)
+    lines = differences({"prompt_digest": episode.prompt_digest}, {"prompt_digest": prompt})
+    where = f"{card.label}-{contract.name}-{episode.task.tier}-{episode.task.seed}"
+    _refuse(path, f"other prompts or models, {where}", lines or [f"{episode.id} has another id"])
+
+
+def check_tasks(path: Path, finished: Finished, cases: Iterable[CaseSpec]) -> None:
+    """Makes one task of each family and tier anew: a task of another version is another task."""
+    first = {(key.family, key.tier): key for key in finished}
+    for case in cases:
+        key = first.pop((case.family.name, case.tier), None)
+        if key is not None:
+            old = finished.read(key).task
+            made = specs.make_task(case.family, old.seed, old.tier, old.split)
+            _refuse(path, "other tasks", differences({"task": old.id}, {"task": made.id}))
+
+
+def _one_of_each(finished: Finished) -> list[Key]:
+    """Returns the first key of each model, contract and tier."""
+    found: dict[tuple[str, ...], Key] = {}
+    for key in finished:
+        found.setdefault((key.family, key.tier, key.model, key.contract), key)
+    return list(found.values())
+
+
+def _refuse(path: Path, what: str, lines: list[str]) -> None:
+    if lines:
+        more = [f"{len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+        raise UsageError(
+            f"cannot go on in {path}: it holds {what}: {'; '.join(lines[:SHOWN] + more)}"
+        )
