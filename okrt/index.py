@@ -15,6 +15,9 @@ from okrt.plan import Key, Plan, plan_of
 from okrt.store import EPISODES, Head, Problem, decode_episode, decode_head, lines, problem_of
 from okrt.types import Episode, Failure
 
+Shard = tuple[int, int]
+"""Its number, from 1, and how many there are."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -158,3 +161,28 @@ class _Case(msgspec.Struct):
         return Key(
             self.family, self.tier, self.split, self.model, self.contract, self.repeat, self.seed
         )
+
+
+def shards_in(run: Mapping[str, Any]) -> frozenset[Shard]:
+    """Returns the shards that a `run.json` is of; none where it is of the whole work.
+
+    Raises:
+        StoreError: one is no shard.
+    """
+    return frozenset(map(_shard, [*run.get("shards", ()), *filter(None, [run.get("shard")])]))
+
+
+def _shard(text: str) -> Shard:
+    number, slash, count = text.partition("/")
+    if slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count):
+        return int(number), int(count)
+    raise StoreError(f"run.json is damaged: {text!r} is no shard")
+
+
+def missing_shards(shards: frozenset[Shard]) -> tuple[str, ...]:
+    """Returns the shards that are not there; none where one division of the work is whole."""
+    counts = sorted({count for _, count in shards})
+    missing = {c: [n for n in range(1, c + 1) if (n, c) not in shards] for c in counts}
+    if not all(missing.values()):
+        return ()
+    return tuple(f"{number}/{count}" for count in counts for number in missing[count])

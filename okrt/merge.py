@@ -20,7 +20,16 @@ import msgspec
 
 from okrt.analysis.rows import Row, row
 from okrt.errors import StoreError
-from okrt.index import Place, places, plan_in, read_line, read_place
+from okrt.index import (
+    Place,
+    Shard,
+    missing_shards,
+    places,
+    plan_in,
+    read_line,
+    read_place,
+    shards_in,
+)
 from okrt.plan import Key, Plan, differences, keys_of, plan_of, size
 from okrt.report.directory import derive
 from okrt.store import (
@@ -60,8 +69,8 @@ class _Part:
     path: Path
     run: dict[str, Any]
     plan: Plan
-    shards: frozenset[tuple[int, int]]
-    """Number and how many; none of a run that is whole."""
+    shards: frozenset[Shard]
+    """None of a run that is whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +103,11 @@ def merge(runs: Sequence[Path], out: Path, progress: Progress = lambda text: Non
     order = sorted(found.episodes.values(), key=lambda held: (held.place.key, held.place.id))
     _check_keys(order)
     plan = plan_of(chain.from_iterable(keys_of(part.plan) for part in parts))
-    shards = frozenset[tuple[int, int]]().union(*(part.shards for part in parts))
+    shards = frozenset[Shard]().union(*(part.shards for part in parts))
     if not all(part.shards for part in parts):
         shards = frozenset()  # one is whole, and says what there must be
     finished = {held.place.key for held in order if not held.place.failed}
-    missing = _missing(shards)
+    missing = missing_shards(shards)
     complete = not missing and finished.issuperset(keys_of(plan))
     run = {**_run_file(parts, shards), "models": models, "plan": plan, "complete": complete}
     with _beside(out) as beside:
@@ -119,30 +128,13 @@ def _part(path: Path) -> _Part:
     check_run(path, run)
     try:
         plan = plan_in(run)
-        shards = map(_shard, [*run.get("shards", ()), *filter(None, [run.get("shard")])])
-        known = frozenset(shards)
+        known = shards_in(run)
     except StoreError as error:
         raise StoreError(f"{path}: {error}") from None
     if plan is None:
         raise StoreError(f"{path} does not say what it must hold: it has no run.json with a plan")
     run.pop("manifest", None)
     return _Part(path, run, plan, known)
-
-
-def _shard(text: str) -> tuple[int, int]:
-    number, slash, count = text.partition("/")
-    if slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count):
-        return int(number), int(count)
-    raise StoreError(f"run.json is damaged: {text!r} is no shard")
-
-
-def _missing(shards: frozenset[tuple[int, int]]) -> tuple[str, ...]:
-    """Returns the shards that are not there; none where one division of the work is whole."""
-    counts = sorted({count for _, count in shards})
-    missing = {c: [n for n in range(1, c + 1) if (n, c) not in shards] for c in counts}
-    if not all(missing.values()):
-        return ()
-    return tuple(f"{number}/{count}" for count in counts for number in missing[count])
 
 
 def _check_settings(parts: Sequence[_Part]) -> None:
@@ -260,7 +252,7 @@ def _named(key: Key) -> str:
     return f"{name}, repeat {key.repeat}" if key.repeat else name
 
 
-def _run_file(parts: Sequence[_Part], shards: frozenset[tuple[int, int]]) -> dict[str, Any]:
+def _run_file(parts: Sequence[_Part], shards: frozenset[Shard]) -> dict[str, Any]:
     """Returns what `run.json` says of how the runs came about: of all sessions, and above them of
     the first."""
     told = [session for part in parts for session in _sessions(part.run)]

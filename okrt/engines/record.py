@@ -26,7 +26,7 @@ from okrt.engines.finished import NOTHING, Finished, finished
 from okrt.engines.limits import SessionLimits
 from okrt.engines.runner import Runner
 from okrt.errors import StoreError
-from okrt.index import plan_in
+from okrt.index import missing_shards, plan_in, shards_in
 from okrt.models.endpoint import names_server
 from okrt.plan import Key, Plan, key_of
 from okrt.redact import without_secrets
@@ -145,9 +145,11 @@ class Record:
 
     @property
     def complete(self) -> bool:
-        """Whether every case of the plan has an episode that no infrastructure broke off."""
+        """Whether every case of the plan has an episode that no infrastructure broke off. Runs that
+        were joined while shards were missing lack those: their plan does not name them."""
+        joined = shards_in(self._run) if self._run.get("shards") else frozenset()
         done = self._seen - self._broken
-        return all(key in done for key in plan.keys_of(self._plan))
+        return not missing_shards(joined) and all(key in done for key in plan.keys_of(self._plan))
 
     def progress(self) -> str:
         """Returns how many episodes there are, how fast they come, and when they will be there."""

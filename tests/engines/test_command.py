@@ -123,6 +123,22 @@ def test_a_shard_goes_on_as_the_shard_it_is(here: Path, capsys: pytest.CaptureFi
     assert len(rows(here / "a")) == 4
 
 
+def test_joined_without_a_shard_it_is_incomplete_whatever_is_run(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Four cases, of two models under two runtimes; those of the second shard are missing."""
+    for shard in ("1/3", "3/3"):
+        assert (
+            cli.main(["run", "--tier=micro", "--seeds=1", f"--shard={shard}", f"--out={shard[0]}"])
+            == 0
+        )
+    assert cli.main(["merge", "1", "3", "--out=joined"]) == 1
+    there = ("--model=expert:persistent", "--runtime=persistent", "--tier=micro", "--seeds=1")
+    assert cli.main(["run", *there, "--resume=joined"]) == 1
+    assert not run_json(here / "joined")["complete"]
+    assert "incomplete" in capsys.readouterr().out.splitlines()[-4]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
