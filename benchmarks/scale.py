@@ -1,35 +1,48 @@
-"""What large runs cost: seconds and memory by the number of episodes.
+"""What large runs cost: seconds and memory by the number of episodes; and episodes a second.
 
     python -m benchmarks.scale
 
 A run is made of a few real episodes of the experts under new seeds and ids, and kept while it is
-measured. Memory is the greatest resident size of the command's own process.
+reported, gone on with (which finds nothing to do) and joined from two halves. Memory is the
+greatest resident size of the command's own process.
+
+Episodes a second are those of the experts, really played, with one worker of pytest-xdist and with
+two, in turns; from the first episode that is on disk to the last, so without starting up.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+import msgspec
+
 from okrt import specs
+from okrt.plan import key_of, plan_of
 from okrt.run import Case, run_cases
 from okrt.runtimes.contracts import PERSISTENT, STATELESS
 from okrt.runtimes.host import ZygoteRuntime
-from okrt.store import EPISODES, RunDirectory, encode_episode
+from okrt.store import EPISODES, RUN, RunDirectory, encode_episode
 from okrt.types import Episode, Settings
 
+EVALS = Path(__file__).parents[1] / "evals"
 EXPERTS = ("expert:persistent", "expert:stateless")
 REAL_TASKS = 12
 """Tasks that are really played, by each expert under each contract."""
+COPIES = 3
+"""Of a run on the disk while its halves are joined."""
 SPARE_BYTES = 2**30
 """Of the disk, left free."""
 
@@ -57,6 +70,8 @@ class Cost:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    if options.played:
+        _print_speeds(options.played, options.rounds)
     real = played()
     heads = f"{'':<10}{'episodes':>10}{'wall s':>10}{'CPU s':>10}{'CPU ms/episode':>16}"
     print(f"{heads}{'peak MiB':>10}")
@@ -89,6 +104,13 @@ def _parser() -> argparse.ArgumentParser:
         help="sizes of the runs (default: 1000 10000 100000)",
     )  # fmt: skip
     parser.add_argument("--only", action="append", choices=MEASUREMENTS, help="repeatable")
+    parser.add_argument(
+        "--played", type=int, default=2_000, metavar="N",
+        help="episodes played with workers; 0: none (default: 2000)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--rounds", type=_count, default=3, metavar="N", help="of playing (default: 3)"
+    )
     parser.add_argument("--folder", type=_folder, help="where runs are made (default: temporary)")
     return parser
 
@@ -134,33 +156,17 @@ def relabelled(real: Sequence[Episode], count: int) -> Iterator[Episode]:
 def make_run(path: Path, real: Sequence[Episode], count: int) -> int:
     """Writes a run directory; returns the bytes of its episodes."""
     run: dict[str, Any] = {"okrt": "0", "created": "", "settings": {}, "versions": {}}
-    run["manifest"] = {
-        f"evals/test_runtime_fit.py::test_case[{one.id}]": _case(one)
-        for one in relabelled(real, count)
-    }
+    run["plan"] = msgspec.to_builtins(plan_of(key_of(one) for one in relabelled(real, count)))
     with RunDirectory.create(path, {**run, "complete": True}) as directory:
         for one in relabelled(real, count):
             directory.append(one)
     return (path / EPISODES).stat().st_size
 
 
-def _case(one: Episode) -> dict[str, Any]:
-    """What a manifest says of a case."""
-    task = one.task
-    return {
-        "family": task.family,
-        "tier": task.tier,
-        "seed": task.seed,
-        "repeat": one.repeat,
-        "model": one.model.label,
-        "contract": one.contract,
-    }
-
-
 def _lack(folder: Path, real: Sequence[Episode], count: int) -> str:
     """Returns why the disk does not hold such a run, or nothing."""
     each = sum(len(encode_episode(one)) for one in real) / len(real)
-    wanted, free = int(1.1 * each * count) + SPARE_BYTES, shutil.disk_usage(folder).free
+    wanted, free = int(COPIES * 1.1 * each * count) + SPARE_BYTES, shutil.disk_usage(folder).free
     if free >= wanted:
         return ""
     return f"{wanted / 1e9:.1f} GB are wanted, {free / 1e9:.1f} GB free; name another --folder"
@@ -183,7 +189,81 @@ def report(run: Path) -> Cost:
     return watched(sys.executable, "-m", "okrt.cli", "report", str(run))
 
 
-MEASUREMENTS: dict[str, Callable[[Path], Cost]] = {"report": report}
+def resume(run: Path) -> Cost:
+    """What `--okrt-resume` does with a run directory before it knows what is missing."""
+    return watched(sys.executable, "-c", _RESUMED, str(run))
+
+
+_RESUMED = """
+import sys
+from pathlib import Path
+from okrt.engines.finished import finished
+from okrt.store import RunDirectory
+path = Path(sys.argv[1])
+with RunDirectory.resume(path):
+    assert len(finished(path))
+"""
+
+
+def merge(run: Path) -> Cost:
+    """Joins two halves of the run."""
+    halves = [run.with_name(f"half-{number}") for number in (1, 2)]
+    for number, half in enumerate(halves):
+        half.mkdir()
+        shutil.copy(run / RUN, half)
+        with (run / EPISODES).open("rb") as whole, (half / EPISODES).open("wb") as part:
+            part.writelines(islice(whole, number, None, 2))
+    out = run.with_name("joined")
+    cost = watched(sys.executable, "-m", "okrt.cli", "merge", *map(str, halves), "--out", str(out))
+    for folder in (*halves, out):
+        shutil.rmtree(folder)
+    return cost
+
+
+def _print_speeds(count: int, rounds: int) -> None:
+    speeds: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(rounds):
+        for workers, found in speeds.items():
+            found.append(speed(workers, count // 4))
+    one, two = (median(found) for found in speeds.values())
+    print(f"{count:,} episodes of the experts: {one:.1f}/s with -n 1, {two:.1f}/s with -n 2,")
+    print(f"{two / one:.2f} times as many (medians of {rounds})\n", flush=True)
+
+
+def speed(workers: int, seeds: int) -> float:
+    """Returns the episodes a second of a pytest session, from the first on disk to the last."""
+    with tempfile.TemporaryDirectory() as folder:
+        call = [
+            sys.executable, "-m", "pytest", str(EVALS), f"-n{workers}", "-q", "-p",
+            "no:cacheprovider", f"--okrt-seeds={seeds}", f"--okrt-out={folder}/run",
+        ]  # fmt: skip
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        with subprocess.Popen(call, stdout=subprocess.DEVNULL, env=environment) as session:  # noqa: S603  ours
+            times = list(_arrivals(Path(folder, "run", EPISODES), session))
+        if session.returncode or len(times) < 2:
+            raise RuntimeError(f"{' '.join(call)}: exit status {session.returncode}")
+        (began, first), (ended, last) = times[0], times[-1]
+        return (last - first) / (ended - began)
+
+
+def _arrivals(file: Path, session: subprocess.Popen[bytes]) -> Iterator[tuple[float, int]]:
+    """Yields when there were more episodes on disk, and how many then."""
+    count = 0
+    while session.poll() is None and not file.is_file():
+        time.sleep(0.05)
+    with file.open("rb") as episodes:
+        while session.poll() is None:
+            time.sleep(0.05)
+            if new := episodes.read().count(b"\n"):
+                count += new
+                yield time.perf_counter(), count
+
+
+MEASUREMENTS: dict[str, Callable[[Path], Cost]] = {
+    "report": report,
+    "resume": resume,
+    "merge": merge,
+}
 """By name; each is given a finished run and is measured by itself."""
 
 
