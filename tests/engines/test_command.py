@@ -161,17 +161,18 @@ def test_a_wrong_value_is_one_line(
 def test_what_a_model_lacks_is_said_once_and_makes_the_run_incomplete(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (here / "own.py").write_text(
+    (here / "lacking.py").write_text(
         "from okrt.errors import ModelFailure\n"
         "def talk(conversation):\n    raise ModelFailure('server gone')\n"
     )
-    assert cli.main(["run", *SMALL, "--model=own:talk", "--out=a"]) == 1
+    assert cli.main(["run", *SMALL, "--model=lacking:talk", "--out=a"]) == 1
     shown = capsys.readouterr().out
     assert "incomplete: 0 of 4 episodes, 4 broken off by infrastructure" in shown
-    (here / "own.py").write_text("def talk(conversation):\n    return 'no code'\n")
-    sys.modules.pop("own")
-    words = ["run", *SMALL, "--max-turns=40", "--model=own:talk", "--resume=a"]
+    (here / "lacking.py").write_text("def talk(conversation):\n    return 'no code'\n")
+    sys.modules.pop("lacking")
+    words = ["run", *SMALL, "--max-turns=40", "--model=lacking:talk", "--resume=a"]
     assert cli.main(words) == 0
+    sys.modules.pop("lacking")
     assert all(row["failure"] is None for row in rows(here / "a"))
 
 

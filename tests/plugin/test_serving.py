@@ -81,6 +81,7 @@ def test_case(episode):
 """
 
 
+@alone
 def test_a_cell_whose_time_is_over_keeps_what_it_has(
     evaluate: Run, pytester: pytest.Pytester
 ) -> None:
