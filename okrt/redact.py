@@ -17,7 +17,9 @@ SHORTEST = 6
 """Characters of the shortest secret that is searched for: a placeholder like `EMPTY` or `none`
 would blot out words that are no secret."""
 
-_URL = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*://)([^\s'\"<>]+)")
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*://"
+_URL = re.compile(rf"\b({_SCHEME})((?:(?!,{_SCHEME})[^\s'\"<>])+)")
+"""Of URLs that commas part, each by itself."""
 _USER = re.compile(r"^[^/?#]*@")
 _VALUE = re.compile(r"=[^&#]*")
 _NAMED = re.compile(

@@ -26,7 +26,7 @@ from okrt.models.checkpoint import (
     tokenizer_digest,
 )
 from okrt.models.counter import COUNTER
-from okrt.models.endpoint import IN_FLIGHT, endpoint, names_server
+from okrt.models.endpoint import IN_FLIGHT, endpoint, names_server, pool
 from okrt.models.scripted import ScriptedModel
 from okrt.prompts import function
 from okrt.redact import api_key, redact
@@ -144,7 +144,8 @@ def check_model(spec: ModelSpec) -> None:
     if kind == "expert":
         _expert_function(rest, next(iter(EXPERTS)))
     elif names_server(spec.given):
-        endpoint(spec.given)
+        for one in pool(spec.given):
+            endpoint(one)
         if importlib.util.find_spec("openai") is None:
             raise SpecError(f"{spec.spec} is on a server, which needs: pip install 'okrt[server]'")
     elif _is_attribute(spec):

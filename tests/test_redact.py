@@ -14,6 +14,7 @@ KEY = "geheim-4711-abc"
     [
         f"m@http://user:{KEY}@host:8000/v1",
         f"m@https://{KEY}@host/v1",
+        f"m@http://a/v1,https://user:{KEY}@b/v1,http://c/v1?key={KEY}",
         f"http://host/v1?key={KEY}",
         f"http://host/v1?a=1&access_token={KEY}#x",
         f"Authorization: Bearer {KEY}",
@@ -40,6 +41,8 @@ def test_secrets_that_are_known_go_wherever_they_stand() -> None:
 
 def test_what_is_no_secret_stays() -> None:
     assert redact("runs/sk-as-in-some-skill") == "runs/sk-as-in-some-skill"
+    pool = "m@http://a:1/v1,https://b:2/v1"
+    assert redact(pool) == pool
     text = "m@http://host:8000/v1: 404: no model 'a@b', see http://host/docs (tried 3 times)"
     assert redact(text, ["EMPTY", "m", ""]) == text
     assert redact("http://host/v1?key=1&b=2") == "http://host/v1?key=***&b=***"

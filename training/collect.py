@@ -11,7 +11,9 @@ import platform
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from time import monotonic
@@ -20,14 +22,17 @@ from typing import Any, TextIO
 import msgspec
 
 from okrt import specs
+from okrt.engines import far
+from okrt.engines.players import one_server
 from okrt.errors import OkrtError, UsageError
 from okrt.runtimes.host import ZygoteRuntime
 from okrt.types import Runtime, Settings
 from training.collect_arguments import ARMS, BATCH, TRIES, parser
 from training.counting import counter
 from training.export import export
+from training.far import TracePlayer, play_on, trace_job
 from training.filters import Filters
-from training.gather import Plan, check_folder, gather
+from training.gather import CHUNK, Plan, check_folder, gather
 from training.stats import trace_table
 from training.traces import CONTRACTS, ContractName, Record, Survey, TraceSettings
 
@@ -63,7 +68,7 @@ def _collect(options: argparse.Namespace, given: tuple[str, ...]) -> int:
         plan = _plan(options, given, runtime)
         progress = Progress(plan.record.pairs)
         try:
-            found = gather(options.out, plan, runtime, progress)
+            found = _gathered(options, plan, runtime, progress)
         finally:
             progress.end()
     finally:
@@ -76,6 +81,19 @@ def _collect(options: argparse.Namespace, given: tuple[str, ...]) -> int:
         "tasks: give a larger --max-tries, fewer --pairs, or other filters and another --out",
         1,
     )
+
+
+def _gathered(
+    options: argparse.Namespace, plan: Plan, runtime: Runtime, progress: Progress
+) -> Survey:
+    """Runs what is missing, in this process or on a cluster."""
+    cluster = far.cluster(options)
+    if cluster is None:
+        return gather(options.out, plan, runtime, progress)
+    players = partial(TracePlayer, plan.record.settings, _specs(options), plan.in_flight)
+    with far.crew(trace_job(players, progress.tell), cluster) as crew:
+        spread = replace(plan, chunk=CHUNK * crew.size)
+        return gather(options.out, spread, runtime, progress, partial(play_on, crew))
 
 
 def _plan(options: argparse.Namespace, given: tuple[str, ...], runtime: Runtime) -> Plan:
@@ -122,20 +140,27 @@ def _check(options: argparse.Namespace) -> None:
     if options.model and (options.arm or options.variety):
         raise UsageError("--arm and --variety are for experts: leave them out beside --model")
     check_folder(options.out)
+    if (cluster := far.cluster(options)) is not None:
+        far.check(cluster)
 
 
 def _agents(
     options: argparse.Namespace, episode: Settings, family: str
 ) -> dict[ContractName, specs.Agent]:
+    one_of_each = {
+        text: specs.load_model(one_server(specs.model_spec(text), 0), episode, family)
+        for text in dict.fromkeys(_specs(options).values())
+    }
+    return {name: one_of_each[text] for name, text in _specs(options).items()}
+
+
+def _specs(options: argparse.Namespace) -> dict[ContractName, str]:
+    """Returns the spec of the model that plays under each contract."""
     if options.model:
-        agent = specs.load_model(specs.model_spec(options.model), episode, family)
-        return dict.fromkeys(CONTRACTS, agent)
+        return dict.fromkeys(CONTRACTS, options.model)
     variety = _variety(options.variety)
     extra = ARMS[options.arm or "none"] + ("" if variety is None else f",variety={variety}")
-    return {
-        name: specs.load_model(specs.model_spec(f"expert:{name}{extra}"), episode, family)
-        for name in CONTRACTS
-    }
+    return {name: f"expert:{name}{extra}" for name in CONTRACTS}
 
 
 def _variety(text: str | None) -> int | None:
@@ -204,6 +229,11 @@ class Progress:
         text = f"{accepted}/{self._pairs} pairs, {episodes} episodes, {rate:.1f}/s"
         self._stream.write(f"\r{text}\x1b[K" if self._stream.isatty() else f"{text}\n")
         self._stream.flush()
+
+    def tell(self, line: str) -> None:
+        """Says something besides."""
+        self.end()
+        self._stream.write(f"collect: {line}\n")
 
     def end(self) -> None:
         """Wipes the line of a terminal."""

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from okrt.engines import far
 from okrt.types import Settings
 from training.filters import Filters
 
@@ -42,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_tasks(parser.add_argument_group("tasks"))
     _add_players(parser.add_argument_group("players"))
+    far.configure(parser.add_argument_group("machines"))
     _add_filters(parser.add_argument_group("filters, the same for both traces of a pair"))
     return parser
 

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,9 @@ CHUNK = 64
 """Tasks that are run under one contract before the other's turn comes: no run is further ahead than
 that, and the places in flight are seldom empty."""
 
+Play = Callable[[list[Case]], Iterator[Episode]]
+"""Yields an episode of each of the cases, in any order."""
+
 Progress = Callable[[int, int], None]
 """Is told of accepted pairs, as of the last `CHUNK`, and of episodes on disk."""
 
@@ -64,11 +68,18 @@ class Plan:
     in_flight: int
     run: Mapping[str, Any]
     """`run.json` of each run directory."""
+    chunk: int = CHUNK
+    """Tasks, in the stead of `CHUNK`."""
 
 
-def gather(folder: Path, plan: Plan, runtime: Runtime, progress: Progress) -> Survey:
+def gather(
+    folder: Path, plan: Plan, runtime: Runtime, progress: Progress, play: Play | None = None
+) -> Survey:
     """Runs what the folder lacks; returns what is in it then. `collect.json` says so however it
     ends.
+
+    Args:
+        play: what runs cases; None: this process does.
 
     Raises:
         StoreError: the folder holds other settings, something else or a damaged line, is being
@@ -84,7 +95,8 @@ def gather(folder: Path, plan: Plan, runtime: Runtime, progress: Progress) -> Su
                 name: stack.enter_context(_open(folder / name, plan.run)) for name in CONTRACTS
             }
             try:
-                _fill(traces, directories, plan, runtime, progress)
+                here = partial(run_cases, runtime=runtime, in_flight=plan.in_flight)
+                _fill(traces, directories, plan, play or here, progress)
             finally:
                 found = _survey(traces, plan)
                 write_record(folder, replace(plan.record, survey=found))
@@ -99,7 +111,7 @@ def _fill(
     traces: dict[ContractName, dict[int, Trace]],
     directories: Mapping[ContractName, RunDirectory],
     plan: Plan,
-    runtime: Runtime,
+    play: Play,
     progress: Progress,
 ) -> None:
     """Runs what is missing, and adds it to the directories and to `traces`."""
@@ -107,7 +119,7 @@ def _fill(
         cases = _missing(traces, plan, state)
         if not cases:
             return
-        for episode in _episodes(cases, runtime, plan.in_flight):
+        for episode in _whole(play(cases)):
             name: ContractName = "persistent" if episode.contract == "persistent" else "stateless"
             directories[name].append(episode)
             saved = decode_episode(encode_episode(episode))  # as it will be read again
@@ -122,7 +134,7 @@ def _survey(traces: Traces, plan: Plan) -> Survey:
 def _missing(traces: Traces, plan: Plan, state: Survey) -> list[Case]:
     """Returns the cases that the next tasks lack: as many tasks as there are pairs to be had, so
     that none is tried in vain, and never more than `max_tries` in all."""
-    left = min(CHUNK, plan.record.pairs - state.accepted, plan.record.max_tries - state.tried)
+    left = min(plan.chunk, plan.record.pairs - state.accepted, plan.record.max_tries - state.tried)
     start = plan.record.settings.first_seed + state.tried
     missing = {
         seed: [name for name in CONTRACTS if seed not in traces[name]]
@@ -137,8 +149,8 @@ def _missing(traces: Traces, plan: Plan, state: Survey) -> list[Case]:
     ]
 
 
-def _episodes(cases: list[Case], runtime: Runtime, in_flight: int) -> Iterator[Episode]:
-    for episode in run_cases(cases, runtime, in_flight):
+def _whole(episodes: Iterator[Episode]) -> Iterator[Episode]:
+    for episode in episodes:
         if episode.failure is not None:
             raise InfrastructureError(
                 f"{episode.failure.boundary} failed on {episode.task.id} under "

@@ -18,6 +18,7 @@ IN_FLIGHT = 32
 another number."""
 
 _SERVER = re.compile(r"^([^@\s][^@]*)@(https?://.*)$", re.IGNORECASE | re.DOTALL)
+_NEXT = re.compile(r",(?=https?://)", re.IGNORECASE)
 _WITHOUT_SCHEME = re.compile(r"^[^@\s]+@[\w.-]+(:\d+)?(/|$)")
 
 
@@ -47,13 +48,24 @@ def names_server(spec: str) -> bool:
     return bool(_SERVER.match(spec) or _WITHOUT_SCHEME.match(spec))
 
 
+def pool(spec: str) -> tuple[str, ...]:
+    """Returns a spec `NAME@URL` for each of the servers of `NAME@URL,URL,...`, which are copies of
+    one: of a single server the spec as it is."""
+    first, *others = _NEXT.split(spec)
+    name = spec.partition("@")[0]
+    return (first, *(f"{name}@{url}" for url in others))
+
+
 def endpoint(spec: str) -> Endpoint:
     """Returns the endpoint of `NAME@URL`.
 
     Raises:
-        SpecError: the name or the URL is none; the message shows no credentials.
+        SpecError: the name or the URL is none, or there are several URLs; the message shows no
+            credentials.
     """
     shown = redact(spec)
+    if len(pool(spec)) > 1:
+        raise SpecError(f"{shown!r} names several servers, which takes: okrt run --engine ray")
     match = _SERVER.match(spec)
     if not match:
         raise SpecError(f"{shown!r} names no server: write NAME@http://host:port/v1")

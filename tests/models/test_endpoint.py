@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from okrt.errors import SpecError
-from okrt.models.endpoint import endpoint, names_server
+from okrt.models.endpoint import endpoint, names_server, pool
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,14 @@ def test_credentials_are_used_and_never_shown() -> None:
     assert {"us@er", "pa/ss", "pa%2Fss", "secret1", "dXNAZXI6cGEvc3M="} <= set(found.secrets)
     for secret in found.secrets:
         assert secret == "2" or secret not in repr(found)
+
+
+def test_a_pool_is_a_spec_for_each_of_its_servers() -> None:
+    assert pool("m@http://a/v1,HTTPS://u:p@b:2/v1") == ("m@http://a/v1", "m@HTTPS://u:p@b:2/v1")
+    assert pool("m@http://a/v1?x=1,2") == ("m@http://a/v1?x=1,2",)
+    assert pool("expert:persistent,slips=0.3") == ("expert:persistent,slips=0.3",)
+    with pytest.raises(SpecError, match="several servers, which takes: okrt run --engine ray"):
+        endpoint("m@http://a/v1,http://b/v1")
 
 
 def test_the_root_is_where_a_server_answers_besides() -> None:
