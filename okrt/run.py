@@ -12,7 +12,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from random import Random
 from time import perf_counter, sleep
@@ -366,6 +366,8 @@ def _judged(one: _Live, trajectory: Trajectory) -> Episode:
         outcome = one.environment.outcome()
     except FamilyError as error:
         return failed(one.case, error, "family")
+    metrics = {k: v if v is None else float(v) for k, v in outcome.metrics.items()}
+    outcome = replace(outcome, metrics=metrics)  # as it is read back
     now = perf_counter()
     sandbox_s = sum(turn.timing.get("sandbox_s", 0.0) for turn in trajectory.turns)
     timing: dict[str, float | str] = {

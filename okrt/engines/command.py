@@ -8,21 +8,24 @@ import secrets
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
 
 from okrt import specs
+from okrt.engines import far, players, shards
 from okrt.engines.estimate import estimate
 from okrt.engines.limits import NotRun
 from okrt.engines.record import Record, going_on
 from okrt.engines.runner import Ahead, Runner
-from okrt.errors import OkrtError, StoreError, UsageError
+from okrt.errors import InfrastructureError, OkrtError, StoreError, UsageError
+from okrt.plan import Key, key_of
 from okrt.redact import without_secrets
 from okrt.selection.arguments import Given, Options, read_options
 from okrt.selection.cases import CaseSpec, cases
 from okrt.selection.options import OPTIONS
-from okrt.types import TaskFamily
+from okrt.types import Episode, TaskFamily
 
 HELP = "run an evaluation without tests: the options are those of pytest"
 EXAMPLE = "okrt run --model expert:stateless --runtime stateless --tier micro --seeds 3"
@@ -46,6 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
                         help="the family of tasks, or module:attribute")  # fmt: skip
     shard = "run the K-th of N parts, 1/N to N/N; okrt merge joins them"
     parser.add_argument("--shard", metavar="K/N", help=shard)
+    far.configure(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -59,13 +63,18 @@ def run(arguments: argparse.Namespace) -> int:
     given = Given(lambda name: getattr(arguments, name.replace("-", "_")), Path.cwd())
     options = read_options(given)
     wanted = selected(specs.family(arguments.family), options, arguments.shard)
+    cluster = far.cluster(arguments)
+    if cluster is not None:
+        far.check(cluster)
+        # This process asks one server of a pool, the cases name all of them.
+        options = replace(options, models=tuple(players.one_server(m, 0) for m in options.models))
     runner = Runner(options)
     try:
         if options.estimate:
             failed = estimate(runner, wanted)
             sys.stdout.write("\n")
             return 1 if failed else 0
-        return _recorded(runner, options, wanted, arguments)
+        return _recorded(runner, options, wanted, arguments, cluster)
     finally:
         runner.close()
 
@@ -102,7 +111,11 @@ def _shard(text: str) -> tuple[int, int]:
 
 
 def _recorded(
-    runner: Runner, options: Options, wanted: Sequence[CaseSpec], arguments: argparse.Namespace
+    runner: Runner,
+    options: Options,
+    wanted: Sequence[CaseSpec],
+    arguments: argparse.Namespace,
+    cluster: far.Cluster | None,
 ) -> int:
     """Runs what is missing; says how it went."""
     path = options.resume or options.out or _new_path()
@@ -113,10 +126,16 @@ def _recorded(
     runner.session_over = record.limits.over
     status, broke_off = 0, ""
     try:
-        _play(runner, record, [case for case in wanted if case.key not in record.finished])
+        taken = _take_shards(record)  # of a session on a cluster that was killed
+        there = [case for case in wanted if case.key not in record.finished]
+        missing = [case for case in there if case.key not in taken]
+        if cluster is None:
+            _play(runner, record, missing)
+        else:
+            _play_far(runner, options, record, missing, cluster)
     except KeyboardInterrupt:
         status, broke_off = 130, "interrupted"
-    except StoreError as error:
+    except (StoreError, InfrastructureError) as error:
         status, broke_off = 1, str(error)
     finally:
         record.close()
@@ -149,6 +168,56 @@ def _play(runner: Runner, record: Record, missing: Sequence[CaseSpec]) -> None:
     finally:
         ahead.close()
         progress.clear()
+
+
+def _play_far(
+    runner: Runner,
+    options: Options,
+    record: Record,
+    missing: Sequence[CaseSpec],
+    cluster: far.Cluster,
+) -> None:
+    """Runs the cases on a cluster. Why some have no episode is told of once."""
+    progress = _Progress(record)
+    left = {case.key: _name(case) for case in missing}
+    cards = {model.label: runner.card(model) for model in options.models}
+    told: set[str] = set()
+
+    def tell(line: str) -> None:
+        if line not in told:
+            told.add(line)
+            progress.clear()
+            sys.stderr.write(f"okrt: {without_secrets(line)}\n")
+
+    playing = players.play_cases(
+        missing, options, cards, cluster, record.path, lambda: bool(record.limits.over()), tell
+    )
+    try:
+        for found in playing:
+            if isinstance(found, Episode):
+                record.add(found)
+                left.pop(key_of(found))
+            elif found.kind == "error":
+                tell(found.why)
+                left.pop(found.key)
+            progress.tell()
+        record.not_run |= set(left.values())
+    finally:
+        playing.close()
+        if left:
+            _take_shards(record)
+        shards.remove(record.path)
+        progress.clear()
+
+
+def _take_shards(record: Record) -> set[Key]:
+    """Takes up what workers on a cluster finished and the session in charge did not receive."""
+    taken = set()
+    for episode in shards.left(record.path):
+        record.add(episode)
+        taken.add(key_of(episode))
+    shards.remove(record.path)
+    return taken
 
 
 def _name(case: CaseSpec) -> str:
