@@ -96,6 +96,8 @@ def merge(runs: Sequence[Path], out: Path, progress: Progress = lambda text: Non
             cannot be written.
     """
     check_new(out)
+    if out.is_dir() and any(out.iterdir()):  # what is left of a run killed at its start
+        raise StoreError(f"{out} is not empty; name another --out or remove it")
     parts = [_part(path) for path in runs]
     _check_settings(parts)
     found = _find(parts, progress)

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from random import Random
 from time import perf_counter, sleep
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from okrt.episode import Rollout, rollout
 from okrt.errors import FamilyError, InfrastructureError, ModelFailure, UsageError
@@ -30,6 +30,7 @@ from okrt.types import (
     Environment,
     Episode,
     Failure,
+    FinishReason,
     Limits,
     Model,
     ModelCard,
@@ -341,11 +342,30 @@ def _is_answered(answers: object, asked: int, *, all_of_them: bool) -> bool:
     places = set()
     for answer in answers:
         match answer:
-            case (int(place), Completion() | ModelFailure()) if place in range(asked):
+            case (int(place), ModelFailure()) if place in range(asked):
+                places.add(place)
+            case (int(place), Completion() as one) if place in range(asked) and _is_storable(one):
                 places.add(place)
             case _:
                 return False
     return len(places) == len(answers) and (len(places) == asked if all_of_them else bool(places))
+
+
+def _is_storable(answer: Completion) -> bool:
+    """Whether a completion can be read back: of the types that it declares, none of numpy's."""
+    used = answer.usage
+    ids = answer.token_ids
+    if not isinstance(ids, tuple | list | None):
+        return False
+    counts = (
+        used.prompt_tokens, used.completion_tokens, used.reasoning_tokens, used.cached_tokens
+    )  # fmt: skip
+    return (
+        type(answer.text) is str
+        and answer.finish_reason in get_args(FinishReason)
+        and all(n is None or type(n) is int for n in counts)
+        and all(type(n) is int for n in ids or ())
+    )
 
 
 def _advance(one: _Live, completion: Completion) -> None:
@@ -363,11 +383,9 @@ def _advance(one: _Live, completion: Completion) -> None:
 
 def _judged(one: _Live, trajectory: Trajectory) -> Episode:
     try:
-        outcome = one.environment.outcome()
+        outcome = guard_family("Environment.outcome", lambda: _plain(one.environment.outcome()))
     except FamilyError as error:
         return failed(one.case, error, "family")
-    metrics = {k: v if v is None else float(v) for k, v in outcome.metrics.items()}
-    outcome = replace(outcome, metrics=metrics)  # as it is read back
     now = perf_counter()
     sandbox_s = sum(turn.timing.get("sandbox_s", 0.0) for turn in trajectory.turns)
     timing: dict[str, float | str] = {
@@ -383,6 +401,14 @@ def _judged(one: _Live, trajectory: Trajectory) -> Episode:
     if trajectory.usage.cached_tokens is not None:
         timing["cached_tokens"] = trajectory.usage.cached_tokens
     return _record(one.case, one.id, trajectory, outcome, None, timing, one.tools)
+
+
+def _plain(outcome: Outcome) -> Outcome:
+    """Returns the outcome as it is read back: of Python's own types, not of numpy's."""
+    metrics = {key: v if v is None else float(v) for key, v in outcome.metrics.items()}
+    return replace(
+        outcome, score=float(outcome.score), solved=bool(outcome.solved), metrics=metrics
+    )
 
 
 def _end(one: _Live, episode: Episode) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from okrt.engines.record import Record
 from okrt.engines.runner import Runner
-from okrt.errors import RuntimeFailure, StoreError, UsageError
+from okrt.errors import OkrtError, StoreError
 from okrt.plan import Key
 from okrt.redact import without_secrets
 from okrt.selection.arguments import Options
@@ -37,7 +37,7 @@ class Recorder:
         self.manifest = manifest
         try:
             self.record.open(map(_key, manifest.values()), runner, manifest, cases)
-        except (RuntimeFailure, UsageError) as error:
+        except OkrtError as error:
             line = without_secrets(str(error))
             pytest.exit(f"okrt: {line}", returncode=pytest.ExitCode.USAGE_ERROR)
 

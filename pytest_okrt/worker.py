@@ -11,7 +11,7 @@ import pytest
 from okrt.engines.finished import Finished, finished
 from okrt.engines.limits import NotRun
 from okrt.engines.resuming import check_tasks
-from okrt.errors import InfrastructureError
+from okrt.errors import InfrastructureError, StoreError
 from okrt.run import failed
 from okrt.selection.cases import CaseSpec
 from okrt.store import encode_episode
@@ -45,9 +45,8 @@ class Worker(OkrtSession):
         self._shared = {key for key, tests in claims.items() if tests > 1}
         try:
             write_manifest(self.workers, self._id, manifest)
-        except OSError as error:  # said by the controller, which ends the session with it
-            why = f"cannot write a run directory at {self.run}: {error.strerror}"
-            session.shouldfail = f"okrt: {why}"
+        except StoreError as error:  # said by the controller, which ends the session with it
+            session.shouldfail = f"okrt: {error}"
             session.items.clear()
 
     def obtain(self, item: pytest.Item, spec: CaseSpec) -> Episode:
@@ -75,10 +74,10 @@ class Worker(OkrtSession):
         return self._finished.read(spec.key) if spec.key in self._finished else None
 
     def _run(self, item: pytest.Item, spec: CaseSpec) -> Episode:
-        case = self.runner.case(spec)
-        died = InfrastructureError(f"worker crashed while running {item.nodeid}")
-        write_current(self.workers, self._id, encode_episode(failed(case, died, "worker")))
         try:
+            case = self.runner.case(spec)
+            died = InfrastructureError(f"worker crashed while running {item.nodeid}")
+            write_current(self.workers, self._id, encode_episode(failed(case, died, "worker")))
             episode = self.runner.run(case)
         except NotRun as error:
             item.stash[_record] = NOT_RUN, str(error)

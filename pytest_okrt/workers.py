@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from okrt.errors import StoreError
 from okrt.store import replace_file
 
 RECORD = "okrt_episode"
@@ -29,8 +30,11 @@ Manifest = dict[str, dict[str, Any]]
 
 
 def write_manifest(folder: Path, worker: str, manifest: Manifest) -> None:
-    """Writes the cases a worker collected, by node id."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Writes the cases a worker collected, by node id. Raises StoreError: it cannot."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(folder, error) from None
     replace_file(folder / f"{worker}.json", msgspec.json.encode(manifest))
 
 
@@ -44,8 +48,17 @@ def read_manifest(folder: Path, worker: str) -> Manifest | None:
 
 
 def write_current(folder: Path, worker: str, line: bytes) -> None:
-    """Writes the record that stands for a worker's episode should the worker die."""
-    (folder / f"{worker}.current").write_bytes(line)
+    """Writes the record that stands for a worker's episode should the worker die. Raises
+    StoreError: it cannot."""
+    try:
+        (folder / f"{worker}.current").write_bytes(line)
+    except OSError as error:
+        raise _cannot_write(folder, error) from None
+
+
+def _cannot_write(folder: Path, error: OSError) -> StoreError:
+    run = folder.parent.parent
+    return StoreError(f"cannot write a run directory at {run}: {error.strerror}")
 
 
 def read_current(folder: Path, worker: str) -> bytes | None:

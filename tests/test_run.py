@@ -6,12 +6,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from okrt.errors import FamilyError, ModelFailure, RuntimeFailure
 from okrt.run import FIRST_S, STOP_REPETITION, TRIES, Case, episode_id, run_cases
 from okrt.runtimes.contracts import PERSISTENT, STATELESS
-from okrt.types import Completion, Episode, Execution, ModelCard, Outcome, Settings, Task
+from okrt.store import decode_episode, encode_episode
+from okrt.types import (
+    Completion,
+    Episode,
+    Execution,
+    ModelCard,
+    Outcome,
+    Settings,
+    Task,
+    Usage,
+)
 from tests.toys import FAMILY, Counter, Counting, FakeRuntime, Says, block, completion, obey
 
 CARD = ModelCard("m", "m", "scripted")
@@ -155,6 +166,21 @@ def raising(error: Exception) -> Callable[..., Any]:
         (raising(KeyError("k")), "KeyError", "model 'broken' raised KeyError: 'k'"),
         (list, "ModelFailure", "one Completion for each of the 1"),
         (lambda: ["text"], "ModelFailure", "one Completion for each of the 1"),
+        (
+            lambda: [completion("x", finish_reason="eos")],
+            "ModelFailure",
+            "one Completion for each of the 1",
+        ),
+        (
+            lambda: [completion("x", usage=Usage(np.int64(3), 1))],  # type: ignore[arg-type]
+            "ModelFailure",
+            "one Completion for each of the 1",
+        ),
+        (
+            lambda: [completion("x", token_ids=np.arange(3))],
+            "ModelFailure",
+            "one Completion for each of the 1",
+        ),
     ],
 )
 def test_what_a_model_raises_is_a_model_failure(
@@ -307,6 +333,7 @@ class OddFamily(Counting):
         ("outcome", Outcome(1.5, True), "Outcome.score must lie in [0, 1], got 1.5"),
         ("outcome", Outcome(float("nan"), True), "Outcome.score must lie in [0, 1], got nan"),
         ("outcome", Outcome(0.5, True, {"a": float("inf")}), "Outcome.metrics['a']"),
+        ("outcome", Outcome(0.5, True, {"a": 10**400}), "Environment.outcome raised OverflowError"),
     ],
 )
 def test_a_family_that_breaks_its_protocol_is_named(broken: str, value: Any, named: str) -> None:
@@ -315,6 +342,19 @@ def test_a_family_that_breaks_its_protocol_is_named(broken: str, value: Any, nam
     assert failure is not None
     assert failure.boundary == "family"
     assert named in failure.message
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [Outcome(np.float64(0.5), np.bool_(True), {"a": np.int64(3)}), Outcome(1, 1, {"a": 3})],  # type: ignore[arg-type, dict-item]
+)
+def test_an_outcome_is_recorded_as_it_is_read_back(outcome: Outcome) -> None:
+    made = case(Says(block("finish()")), family=OddFamily("outcome", outcome))
+    episode = only(run_cases([made], FakeRuntime()))
+    assert episode.failure is None
+    line = encode_episode(episode)
+    assert decode_episode(line).outcome == episode.outcome
+    assert encode_episode(decode_episode(line)) == line
 
 
 def test_a_tool_that_breaks_is_a_family_failure() -> None:

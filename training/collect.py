@@ -23,7 +23,7 @@ import msgspec
 
 from okrt import specs
 from okrt.engines import far
-from okrt.engines.players import one_server
+from okrt.engines.players import has_checkpoint, one_server
 from okrt.errors import OkrtError, UsageError
 from okrt.runtimes.host import ZygoteRuntime
 from okrt.types import Runtime, Settings
@@ -91,7 +91,8 @@ def _gathered(
     if cluster is None:
         return gather(options.out, plan, runtime, progress)
     players = partial(TracePlayer, plan.record.settings, _specs(options), plan.in_flight)
-    with far.crew(trace_job(players, progress.tell), cluster) as crew:
+    gpus = has_checkpoint(specs.model_spec(text) for text in _specs(options).values())
+    with far.crew(trace_job(players, progress.tell, gpus), cluster) as crew:
         spread = replace(plan, chunk=CHUNK * crew.size)
         return gather(options.out, spread, runtime, progress, partial(play_on, crew))
 
@@ -148,10 +149,15 @@ def _agents(
     options: argparse.Namespace, episode: Settings, family: str
 ) -> dict[ContractName, specs.Agent]:
     one_of_each = {
-        text: specs.load_model(one_server(specs.model_spec(text), 0), episode, family)
+        text: specs.load_model(_asked(options, specs.model_spec(text)), episode, family)
         for text in dict.fromkeys(_specs(options).values())
     }
     return {name: one_of_each[text] for name, text in _specs(options).items()}
+
+
+def _asked(options: argparse.Namespace, spec: specs.ModelSpec) -> specs.ModelSpec:
+    """Returns what this process asks: on a cluster one server of a pool."""
+    return spec if far.cluster(options) is None else one_server(spec, 0)
 
 
 def _specs(options: argparse.Namespace) -> dict[ContractName, str]:

@@ -76,9 +76,11 @@ class TracePlayer:
         return self._agents[text]
 
 
-def trace_job(player: Callable[[int], TracePlayer], tell: Callable[[str], None]) -> Job[Wanted]:
+def trace_job(
+    player: Callable[[int], TracePlayer], tell: Callable[[str], None], gpus: bool = False
+) -> Job[Wanted]:
     """Returns the job of collecting; each episode is on the disk in charge as it ends."""
-    return Job(player, lambda one: one.key, lambda one: one.contract, _lost, tell=tell)
+    return Job(player, lambda one: one.key, lambda one: one.contract, _lost, gpus=gpus, tell=tell)
 
 
 def play_on(crew: Crew[Wanted], cases: list[Case]) -> Iterator[Episode]:

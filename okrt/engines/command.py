@@ -19,7 +19,7 @@ from okrt.engines.estimate import estimate
 from okrt.engines.limits import NotRun
 from okrt.engines.record import Record, going_on
 from okrt.engines.runner import Ahead, Runner
-from okrt.errors import InfrastructureError, OkrtError, StoreError, UsageError
+from okrt.errors import OkrtError, StoreError, UsageError
 from okrt.plan import Key, key_of
 from okrt.redact import without_secrets
 from okrt.selection.arguments import Given, Options, read_options
@@ -71,6 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     runner = Runner(options)
     try:
         if options.estimate:
+            wanted = [replace(case, model=players.one_server(case.model, 0)) for case in wanted]
             failed = estimate(runner, wanted)
             sys.stdout.write("\n")
             return 1 if failed else 0
@@ -135,8 +136,8 @@ def _recorded(
             _play_far(runner, options, record, missing, cluster)
     except KeyboardInterrupt:
         status, broke_off = 130, "interrupted"
-    except (StoreError, InfrastructureError) as error:
-        status, broke_off = 1, str(error)
+    except OkrtError as error:
+        status, broke_off = 1, without_secrets(str(error))
     finally:
         record.close()
     sys.stdout.write(record.summary(shutil.get_terminal_size((100, 24)).columns) + "\n")
@@ -180,7 +181,8 @@ def _play_far(
     """Runs the cases on a cluster. Why some have no episode is told of once."""
     progress = _Progress(record)
     left = {case.key: _name(case) for case in missing}
-    cards = {model.label: runner.card(model) for model in options.models}
+    asked = {case.model.label for case in missing}
+    cards = {model.label: runner.card(model) for model in options.models if model.label in asked}
     told: set[str] = set()
 
     def tell(line: str) -> None:
@@ -201,13 +203,13 @@ def _play_far(
                 tell(found.why)
                 left.pop(found.key)
             progress.tell()
-        record.not_run |= set(left.values())
     finally:
         playing.close()
-        if left:
-            _take_shards(record)
+        for key in _take_shards(record) if left else ():
+            left.pop(key, None)
         shards.remove(record.path)
         progress.clear()
+    record.not_run |= set(left.values())
 
 
 def _take_shards(record: Record) -> set[Key]:

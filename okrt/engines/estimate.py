@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from okrt.analysis.rows import Row, row
 from okrt.engines.runner import Ahead, Runner
 from okrt.errors import InfrastructureError, OkrtError
+from okrt.redact import without_secrets
 from okrt.selection.cases import CaseSpec
 from okrt.types import Episode
 
@@ -35,7 +36,7 @@ def estimate(runner: Runner, wanted: list[CaseSpec]) -> int:
             rows = [_whole(ahead.take(spec)) for spec in specs[:SAMPLE]]
         except OkrtError as error:
             failed += 1
-            _print(f"{' '.join(cell)}: cannot be run: {error}")
+            _print(f"{' '.join(cell)}: cannot be run: {without_secrets(str(error))}")
             continue
         tokens = _scaled([_tokens(row) for row in rows], len(specs))
         seconds = _scaled([_seconds(row) for row in rows], len(specs))

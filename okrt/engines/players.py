@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -47,7 +47,7 @@ def play_cases(
         group=lambda spec: (spec.model.label, spec.family.name),
         lost=lambda spec, why: lost_case(spec, cards[spec.model.label], why),
         run=run.absolute(),
-        gpus=has_checkpoint(options),
+        gpus=has_checkpoint(options.models),
         is_over=is_over,
         tell=tell,
     )
@@ -80,6 +80,7 @@ class CasePlayer:
         for episode in run_cases(ready, runner.runtime, in_flight, runner.is_over):
             del left[key_of(episode)]
             yield episode
+        runner.release(specs[0])  # a chunk is of one model
         for key, error in left.items():
             if error is None:
                 yield NotPlayed(key, "time", "the time of its cell was over")
@@ -148,11 +149,11 @@ def one_server(model: ModelSpec, number: int) -> ModelSpec:
     return replace(model, given=given, spec=redact(given))
 
 
-def has_checkpoint(options: Options) -> bool:
+def has_checkpoint(models: Iterable[ModelSpec]) -> bool:
     """Whether a model is loaded where it is asked."""
     return any(
         not names_server(model.given)
         and not model.spec.startswith("expert:")
         and model.path.is_dir()
-        for model in options.models
+        for model in models
     )

@@ -91,6 +91,21 @@ class _Hand:
         """The machine, once it is ready."""
         self.streams: deque[Any] = deque()
         """Of the chunks that it has."""
+        self.is_barren = False
+        """Whether its last chunk brought nothing: its server or checkpoint cannot be had there."""
+        self._brought = 0
+
+    def heard(self, found: Episode | NotPlayed) -> None:
+        """Takes note of what became of a case."""
+        if isinstance(found, NotPlayed):
+            self._brought += found.kind == "time"
+        else:
+            self._brought += found.failure is None or found.failure.boundary != "model"
+
+    def end_chunk(self) -> None:
+        """Takes note that the chunk's cases were all heard of."""
+        self.streams.popleft()
+        self.is_barren, self._brought = not self._brought, 0
 
     @property
     def awaited(self) -> Any:
@@ -114,7 +129,8 @@ class Crew(Generic[T]):
         _connect(cluster.address)
         has = ray.cluster_resources()
         on_gpus = job.gpus and has.get("GPU", 0) >= 1
-        self.size = cluster.workers or max(1, int(has.get("GPU" if on_gpus else "CPU", 1)))
+        scarce = min(has.get(one, 1) for one in (("CPU", "GPU") if on_gpus else ("CPU",)))
+        self.size = cluster.workers or max(1, int(scarce))
         self._actor: Any = ray.remote(_Actor).options(
             num_cpus=1, num_gpus=1 if on_gpus else 0, max_restarts=0, scheduling_strategy="SPREAD"
         )
@@ -172,8 +188,10 @@ class Crew(Generic[T]):
         self._hands.append(_Hand(name, number, actor))
 
     def _hand_out(self, work: Work[T]) -> None:
+        """A worker that can play nothing is always free first: it draws while no other can."""
+        able = [hand for hand in self._hands if hand.place and not hand.is_barren] or self._hands
         for depth in range(AHEAD):  # every worker has one before any has two
-            for hand in self._hands:
+            for hand in able:
                 if hand.place and len(hand.streams) == depth and (chunk := work.draw(hand.name)):
                     hand.streams.append(hand.actor.play.remote(chunk))
 
@@ -207,9 +225,10 @@ class Crew(Generic[T]):
         try:
             found = ray.get(next(hand.streams[0]))
         except StopIteration:
-            hand.streams.popleft()
+            hand.end_chunk()
             yield from self._given_up(work.end(hand.name), f"{hand.place} returned nothing for it")
             return
+        hand.heard(found)
         work.settle(hand.name, found.key if isinstance(found, NotPlayed) else key_of(found))
         yield found
 

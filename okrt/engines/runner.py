@@ -66,7 +66,14 @@ class Runner:
         return specs.card(model, self._options.trained_under.get(model.label))
 
     def case(self, spec: CaseSpec) -> Case:
-        """Returns the case of the coordinates. Raises: see `agent` and `task`."""
+        """Returns the case of the coordinates.
+
+        Raises:
+            okrt.errors.OkrtError: see `agent` and `task`.
+            NotRun: the session is over, for which no model is loaded any more.
+        """
+        if why := self.session_over():
+            raise NotRun(f"not run: {why}")
         agent = self.agent(spec)
         return Case(
             spec.family,
@@ -103,6 +110,8 @@ class Runner:
 
     def in_flight(self, spec: CaseSpec) -> int:
         """Returns how many episodes of a model are run together."""
+        if self.session_over():
+            return 1
         try:
             model = self.agent(spec).model
         except OkrtError:

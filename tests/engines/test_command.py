@@ -176,6 +176,28 @@ def test_what_a_model_lacks_is_said_once_and_makes_the_run_incomplete(
     assert all(row["failure"] is None for row in rows(here / "a"))
 
 
+def test_no_model_is_loaded_once_the_session_is_over(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the second nothing is asked; its cases are not run, and that is all."""
+    (here / "late.py").write_text(
+        "import sys\n"
+        "def talk(conversation):\n    return '```python\\nfinish()\\n```'\n"
+        "class Loaded:\n"
+        "    name = 'loaded'\n"
+        "    def generate(self, conversations):\n        raise AssertionError\n"
+        "    @property\n"
+        "    def concurrency(self):\n        raise AssertionError('asked after the end')\n"
+        "LATE = Loaded()\n"
+    )
+    models = ("--model=late:talk", "--model=late:LATE", "--runtime=stateless")
+    assert cli.main(["run", *SMALL, *models, "--out=a", "--max-tokens=1"]) == 1
+    shown = capsys.readouterr()
+    assert "asked after the end" not in shown.err
+    assert len(run_json(here / "a")["not_run"]) == 3
+    sys.modules.pop("late")
+
+
 def test_ctrl_c_keeps_what_finished_and_says_how_to_go_on(here: Path) -> None:
     command = [sys.executable, "-m", "okrt.cli", "run", "--tier=micro", "--okrt-out=a b"]
     process = subprocess.Popen(

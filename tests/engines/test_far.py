@@ -131,8 +131,8 @@ def test_a_mistake_in_them_is_one_line(words: tuple[str, ...], match: str) -> No
 
 
 def test_a_gpu_is_for_checkpoints_alone(tmp_path: Path) -> None:
-    assert not has_checkpoint(options())
-    assert has_checkpoint(options(model=["tiny:base"]))
+    assert not has_checkpoint(options().models)
+    assert has_checkpoint(options(model=["tiny:base"]).models)
 
 
 def test_without_ray_one_line_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
