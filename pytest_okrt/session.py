@@ -20,6 +20,7 @@ from okrt.selection.cases import CaseSpec
 from okrt.types import Episode
 from pytest_okrt.cases import FIXTURES, case_id, cases_of
 from pytest_okrt.options import value_of
+from pytest_okrt.properties import properties
 from pytest_okrt.workers import Manifest
 
 T = TypeVar("T")
@@ -61,6 +62,7 @@ class OkrtSession:
     def episode(self, item: pytest.Item, spec: CaseSpec) -> Episode:
         """Returns the episode of a test; a failure of infrastructure is an error of the test."""
         episode = self.one_line(lambda: self.obtain(item, spec))
+        item.user_properties += properties(episode)
         if episode.failure is not None:
             failure = episode.failure
             pytest.fail(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from xml.etree import ElementTree
 
 import pytest
 
@@ -188,11 +189,21 @@ def test_stopping_early_keeps_what_was_run(pytester: pytest.Pytester, evaluate: 
     assert f"incomplete: {len(found)} of 30 episodes" in text(result)
 
 
-def test_junit_files_hold_no_transcript(evaluate: Run, pytester: pytest.Pytester) -> None:
-    evaluate("--junit-xml=junit.xml")
-    content = (pytester.path / "junit.xml").read_text()
-    assert "test_fit" in content
-    assert "okrt_episode" not in content
+def test_junit_files_hold_figures_and_no_transcript(
+    evaluate: Run, pytester: pytest.Pytester
+) -> None:
+    evaluate("--junit-xml=junit.xml", "--model=expert:stateless")
+    cases = ElementTree.parse(pytester.path / "junit.xml").findall(".//testcase")
+    found = {row["episode_id"]: row for row in rows(pytester.path / "run")}
+    assert len(cases) == len(found) == 4
+    for case in cases:
+        told = {p.attrib["name"]: p.attrib["value"] for p in case.findall("properties/property")}
+        row = found.pop(told["okrt_episode_id"])
+        assert float(told["okrt_score"]) == pytest.approx(row["score"], rel=1e-5)
+        assert told["okrt_total_tokens"] == str(row["total_tokens"])
+        assert told["okrt_runtime"] == row["runtime"]
+        assert max(map(len, told.values())) < 100
+        assert len(told) == len(case.findall("properties/property"))
 
 
 def test_ini_keys_stand_in_for_options(evaluate: Run, pytester: pytest.Pytester) -> None:
