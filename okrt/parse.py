@@ -106,8 +106,8 @@ def parse(
     lone `</think>`, as some templates open it in the prompt). It stays in the history under `keep`
     alone; unclosed, it reaches to the end.
     """
-    thoughts = _thoughts(text)
-    visible = _blanked(text, thoughts)
+    spans = thoughts(text)
+    visible = _blanked(text, spans)
     blocks = list(_FINDERS[format](visible))
     runs = next((block for block in blocks if block.fault is None), None)
     if runs is None:
@@ -122,16 +122,17 @@ def parse(
     notes = [_note(problem, format)] if problem else []
     if finish_reason == "length":
         notes.append(CUT_SHORT)
-    kept = text[:end] if thinking == "keep" else _without(text[:end], thoughts)
+    kept = text[:end] if thinking == "keep" else without(text[:end], spans)
     call = _last_call(runs, blocks, visible)
     if call is not None and thinking != "keep":
-        call = replace(call, start=len(_without(text[: call.start], thoughts)))
+        call = replace(call, start=len(without(text[: call.start], spans)))
     return Reply(
         runs.code if runs else None, kept, len(text) - len(kept), problem, tuple(notes), call
     )
 
 
-def _thoughts(text: str) -> list[tuple[int, int]]:
+def thoughts(text: str) -> list[tuple[int, int]]:
+    """Returns where thinking stands in a completion, in order, the tags included."""
     spans: list[tuple[int, int]] = []
     head = 0
     opening = text.find("<think>")
@@ -151,7 +152,8 @@ def _blanked(text: str, spans: list[tuple[int, int]]) -> str:
     return "".join([*parts, text[position:]])
 
 
-def _without(text: str, spans: list[tuple[int, int]]) -> str:
+def without(text: str, spans: list[tuple[int, int]]) -> str:
+    """Returns the text without these spans and the empty lines behind them."""
     parts, position = [], 0
     for start, end in spans:
         if start >= len(text):

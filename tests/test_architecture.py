@@ -27,7 +27,7 @@ ARROWS: dict[str, set[str]] = {
     "okrt.prompts": {"okrt.types", "okrt.errors"},
     "okrt.episode": {"okrt.types", "okrt.parse", "okrt.prompts"},
     "okrt.run": {"okrt.types", "okrt.errors", "okrt.redact", "okrt.prompts", "okrt.episode"},
-    "okrt.report": {"okrt.types", "okrt.errors", "okrt.analysis", "okrt.store"},
+    "okrt.report": {"okrt.types", "okrt.errors", "okrt.parse", "okrt.analysis", "okrt.store"},
     "okrt.merge": {
         "okrt.types", "okrt.errors", "okrt.plan", "okrt.store", "okrt.index", "okrt.analysis",
         "okrt.report",

@@ -1,4 +1,4 @@
-"""Which names a block of code binds and reads, found without running it.
+"""Which names a block of code binds and reads, and on which lines, found without running it.
 
 Only the block's own scope is looked at: the bodies of functions, lambdas and classes are not, and
 `exec`, `globals()` and star imports hide what they bind. Names are taken in the order in which the
@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 LONGEST_BLOCK = 200_000
@@ -32,6 +32,12 @@ class Block:
     `class`, an import, an assignment."""
     guarded: frozenset[str] = frozenset()
     """Read, before the block binds them, in the body of a `try` that names NameError."""
+    bound_at: Mapping[str, int] = field(default_factory=dict)
+    """The first line, from 1, that binds each name that is bound."""
+    read_at: Mapping[str, int] = field(default_factory=dict)
+    """The first line that reads each name that is read before it is bound."""
+    guarded_at: Mapping[str, int] = field(default_factory=dict)
+    """The first such line in the body of the `try`, for each guarded name."""
 
 
 @lru_cache(maxsize=64)  # one row asks several questions about the blocks of one episode
@@ -43,7 +49,14 @@ def block(code: str) -> Block:
         scope.visit(tree)
     except UNREADABLE:
         return Block()
-    return Block(frozenset(scope.bound), frozenset(_rebound(tree)), frozenset(scope.guarded))
+    return Block(
+        frozenset(scope.bound),
+        frozenset(_rebound(tree)),
+        frozenset(scope.guarded_at),
+        scope.bound_at,
+        scope.read_at,
+        scope.guarded_at,
+    )
 
 
 UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
@@ -102,6 +115,8 @@ def names_name_error(handler: ast.ExceptHandler) -> bool:
 
 _LEAVES = (ast.Constant, ast.expr_context)
 """Most of the nodes of a block that states its data as literals; none names anything."""
+_PLACED = (ast.expr, ast.stmt, ast.excepthandler, ast.pattern)
+"""What names things and knows its line."""
 
 
 class Scope(ast.NodeVisitor):
@@ -109,9 +124,11 @@ class Scope(ast.NodeVisitor):
 
     def __init__(self) -> None:
         self.bound: set[str] = set()
-        self.guarded: set[str] = set()
+        self.bound_at: dict[str, int] = {}
+        self.read_at: dict[str, int] = {}
+        self.guarded_at: dict[str, int] = {}
         self.depth = 0
-        self._read_unbound: set[str] = set()
+        self._line = 1
 
     def visit(self, node: ast.AST) -> None:
         if isinstance(node, _LEAVES):
@@ -119,7 +136,11 @@ class Scope(ast.NodeVisitor):
         self.depth += 1
         if self.depth > DEEPEST_BLOCK:
             raise RecursionError("the block is nested too deep to be read")
+        around = self._line
+        if isinstance(node, _PLACED):
+            self._line = node.lineno
         super().visit(node)
+        self._line = around
         self.depth -= 1
 
     def visit_all(self, *nodes: ast.AST | None) -> None:
@@ -130,11 +151,12 @@ class Scope(ast.NodeVisitor):
     def read(self, name: str, node: ast.AST) -> None:
         """Takes note that `node` reads a name."""
         if name not in self.bound:
-            self._read_unbound.add(name)
+            self.read_at.setdefault(name, self._line)
 
     def bind(self, name: str) -> None:
         """Takes note that a name is bound."""
         self.bound.add(name)
+        self.bound_at.setdefault(name, self._line)
 
     def visit_Name(self, node: ast.Name) -> None:
         if isinstance(node.ctx, ast.Store):
@@ -190,12 +212,11 @@ class Scope(ast.NodeVisitor):
 
     def visit_tried(self, node: ast.Try | ast.TryStar) -> None:
         """Visits what the handlers watch over."""
-        before = self._read_unbound
-        self._read_unbound = set()
+        before, self.read_at = self.read_at, {}
         self.visit_all(*node.body)
         if any(names_name_error(handler) for handler in node.handlers):
-            self.guarded |= self._read_unbound
-        self._read_unbound |= before
+            self.guarded_at = self.read_at | self.guarded_at
+        self.read_at |= before
 
     def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
         if node.name is not None:

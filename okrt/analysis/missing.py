@@ -18,6 +18,8 @@ MissingVariable = Literal["lost", "typo", "undefined"]
 SHORT_NAME = 5
 """Characters. One edit makes a typo of a name this short, two of a longer one."""
 
+_NOTHING = Block()
+
 
 def missing_variables(
     turns: Sequence[Turn], tools: Iterable[str] = ()
@@ -39,7 +41,7 @@ def missing_variables(
         if turn.execution is None or not _ended_by_name_error(turn.execution):
             found.append(None)
         else:
-            known = earlier | _bound_by(turn) | provided
+            known = earlier | bound_by(turn) | provided
             found.append(_classify(turn.execution.missing_name, earlier, known))
     return found
 
@@ -50,30 +52,50 @@ def bound_before(turns: Sequence[Turn]) -> list[frozenset[str]]:
     earlier: frozenset[str] = frozenset()
     for turn in turns:
         before.append(earlier)
-        earlier |= _bound_by(turn)
+        earlier |= bound_by(turn)
     return before
 
 
-def guarded_losses(turns: Sequence[Turn]) -> int:
-    """Returns how many turns guard themselves against a loss that had happened.
+def bound_by(turn: Turn) -> frozenset[str]:
+    """Returns the names alive when the block ended; where that is not known, those it binds."""
+    if turn.execution is None:
+        return frozenset()
+    if turn.execution.bound_names is not None:
+        return frozenset(turn.execution.bound_names)
+    return block(turn.code or "").bound
 
-    Such a turn reads, in a `try` with a handler that names NameError, a name that an earlier turn
-    had bound and that was not alive when the block began.
+
+def guarded_losses(turns: Sequence[Turn]) -> int:
+    """Returns how many turns guard themselves against a loss that had happened."""
+    return sum(map(bool, guarded_names(turns)))
+
+
+def guarded_names(turns: Sequence[Turn]) -> list[frozenset[str]]:
+    """Returns, for each turn, the names whose loss it guards itself against.
+
+    It reads them in a `try` with a handler that names NameError; an earlier turn had bound them,
+    and they were not alive when the block began.
     """
-    count = 0
-    for turn, earlier, names in _static(turns):
-        if turn.execution is not None and turn.execution.carried_names is not None:
-            count += bool(names.guarded & earlier - frozenset(turn.execution.carried_names))
-    return count
+    return [
+        names.guarded & earlier - frozenset(turn.execution.carried_names)
+        if turn.execution is not None and turn.execution.carried_names is not None
+        else frozenset()
+        for turn, earlier, names in _static(turns)
+    ]
 
 
 def redefinitions(turns: Sequence[Turn]) -> int:
-    """Returns how many names were bound anew by a later block, summed over the blocks.
+    """Returns how many names were bound anew by a later block, summed over the blocks."""
+    return sum(map(len, rebound_names(turns)))
+
+
+def rebound_names(turns: Sequence[Turn]) -> list[frozenset[str]]:
+    """Returns, for each turn, the names of earlier turns that its block bound anew.
 
     By `def`, `class`, an import or an assignment that does not read the name, at the outermost
     level of the block; whether the name was still alive makes no difference.
     """
-    return sum(len(names.rebound & earlier) for _, earlier, names in _static(turns))
+    return [names.rebound & earlier for _, earlier, names in _static(turns)]
 
 
 def recovery_turns(turns: Sequence[Turn]) -> int:
@@ -110,36 +132,36 @@ def within_edits(one: str, other: str, edits: int) -> bool:
     )
 
 
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Returns the known name that this one may be a typo of: fewest edits first, then by name."""
+    others = sorted(other for other in known if other != name)
+    for edits in (1,) if len(name) <= SHORT_NAME else (1, 2):
+        for other in others:
+            if within_edits(name, other, edits):
+                return other
+    return None
+
+
 def _classify(name: str | None, earlier: frozenset[str], known: frozenset[str]) -> MissingVariable:
     if name is None:
         return "undefined"
     if name in earlier:
         return "lost"
-    edits = 1 if len(name) <= SHORT_NAME else 2
-    near = any(other != name and within_edits(name, other, edits) for other in known)
-    return "typo" if near else "undefined"
+    return "undefined" if nearest(name, known) is None else "typo"
 
 
 def _ended_by_name_error(execution: Execution) -> bool:
     return execution.error_type == "NameError" or execution.missing_name is not None
 
 
-def _bound_by(turn: Turn) -> frozenset[str]:
-    if turn.execution is None:
-        return frozenset()
-    if turn.execution.bound_names is not None:
-        return frozenset(turn.execution.bound_names)
-    return block(turn.code or "").bound
-
-
-def _executions(turns: Sequence[Turn]) -> list[Execution]:
-    return [turn.execution for turn in turns if turn.execution is not None]
-
-
 def _static(turns: Sequence[Turn]) -> list[tuple[Turn, frozenset[str], Block]]:
-    """The turns that ran a block and come after one that bound something, with their names."""
+    """The turns with the names bound before each and those of its block.
+
+    A turn that ran no block, or before which nothing was bound, has none.
+    """
     return [
-        (turn, earlier, block(turn.code))
+        (turn, earlier, _NOTHING)
+        if turn.code is None or turn.execution is None or not earlier
+        else (turn, earlier, block(turn.code))
         for turn, earlier in zip(turns, bound_before(turns), strict=True)
-        if turn.code is not None and turn.execution is not None and earlier
     ]

@@ -120,6 +120,39 @@ def test_the_answer_does_not_depend_on_how_deep_the_caller_stands() -> None:
     assert deeper(250, readable).bound == {"a"}
 
 
+def test_names_stand_where_they_are_first_bound_and_read() -> None:
+    code = """\
+import json, os.path as p
+
+@cache
+def look(batch):
+    seen = batch
+
+for item in items:
+    total = total + item
+print(state)
+try:
+    state, total
+except NameError as gone:
+    state = {}
+class Box(
+    object
+): pass
+state = [x for x in state]
+match total:
+    case [head, *rest]: pass
+"""
+    found = block(code)
+    assert found.bound_at == {
+        "json": 1, "p": 1, "look": 4, "item": 7, "total": 8, "gone": 12, "state": 13, "Box": 14,
+        "head": 19, "rest": 19,
+    }  # fmt: skip
+    assert found.read_at == {
+        "cache": 3, "items": 7, "total": 8, "print": 9, "state": 9, "NameError": 12, "object": 15,
+    }  # fmt: skip
+    assert found.guarded_at == {"state": 11}
+
+
 def test_warnings_about_the_agents_code_stay_inside() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -134,4 +167,5 @@ def test_any_text_has_an_answer(code: str) -> None:
         ast.parse(code)
     except (SyntaxError, ValueError):
         assert names == Block()
-    assert names.rebound <= names.bound
+    assert names.rebound <= names.bound == names.bound_at.keys()
+    assert names.guarded == names.guarded_at.keys() <= names.read_at.keys()
