@@ -376,6 +376,24 @@ def write_rows(path: Path, rows: Iterable[bytes]) -> None:
     replace_file(path / ROWS, (row + b"\n" for row in rows))
 
 
+def read_row_lines(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Yields the lines of the `rows.jsonl` of a run or a saved baseline, each with where it stands
+    ("FILE:NUMBER"), for `okrt.analysis.reading.read_rows`.
+
+    Raises:
+        StoreError: there is none, or it cannot be read.
+    """
+    file = path / ROWS
+    try:
+        with file.open("rb", buffering=_BUFFER) as rows:
+            for number, line in enumerate(rows, 1):
+                yield f"{file}:{number}", line
+    except (FileNotFoundError, NotADirectoryError):
+        raise StoreError(f"{path} has no {ROWS}; okrt report {path} makes it anew") from None
+    except OSError as error:
+        raise StoreError(f"cannot read {file}: {error.strerror}") from None
+
+
 def replace_file(file: Path, content: bytes | Iterable[bytes]) -> None:
     """Writes beside the file and moves it into place, so that a reader never sees a half of it.
 

@@ -122,6 +122,9 @@ def test_a_module_imports_along_the_arrows(path: Path) -> None:
             assert module.startswith(HEAVY_ROOMS), f"{module} imports {imported}"
         elif top in CLIENT:
             assert module == "okrt.models.openai_server", f"{module} imports {imported}"
+        elif top == "scipy":
+            assert imported == "scipy", f"{module} imports {imported}"
+            assert module == "okrt.analysis.stats.special", module
         elif top == "ray":
             assert module == "okrt.engines.ray", f"{module} imports {imported}"
         elif room in ("okrt.types", "okrt.errors", "okrt.redact"):

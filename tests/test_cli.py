@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -139,6 +141,13 @@ def test_doctor_says_what_this_machine_can_do(capsys: pytest.CaptureFixture[str]
     found = json.loads(capsys.readouterr().out)
     assert f"tier       {found['assessment']['tier']}" in shown
     assert all(found["self_test"]["denied"].values())
+
+
+def test_what_computes_no_interval_imports_no_scipy() -> None:
+    """It would take half as long again as the whole start."""
+    code = "import sys, okrt.cli, okrt.analysis.planner; print('scipy' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "False\n"
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -86,6 +86,11 @@ def briefs(rows: Iterable[Row | Brief]) -> Iterator[Brief]:
         yield row if isinstance(row, Brief) else brief(row, texts)
 
 
+def is_expert(row: Brief) -> bool:
+    """Returns whether a scripted expert played: it follows an idiom, nothing trained it."""
+    return row.model_spec.startswith("expert:")
+
+
 _SPENT = ("model_s", "sandbox_s", "harness_s", "cached_tokens")
 _OF_THE_ROW = tuple(f.name for f in fields(Brief) if f.name not in ("isolation", *_SPENT))
 _REPEATED = {*_OF_THE_ROW} - {"episode_id", "transcript_digest"}

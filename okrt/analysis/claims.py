@@ -52,6 +52,8 @@ class Finding:
 
     name: str
     word: Word
+    said: str
+    """The word in full: within which margin, at which n."""
     text: str
     """One line, with the interval."""
     estimate: Estimate
@@ -100,7 +102,10 @@ def _finding(
 ) -> Finding:
     estimate = one.inference.estimate(level)
     if different is None:
-        return Finding(one.name, "identical", _same(one, level), estimate, 1.0, None)
+        same, n = one.same or (0, 0)
+        said = f"identical in {same} of {n} tasks"
+        text = f"{one.name}: {said}; {_differ(same, n, level)}"
+        return Finding(one.name, "identical", said, text, estimate, 1.0, None)
     word = _word(different <= alpha, equivalent is not None and equivalent <= alpha)
     said = {
         "different": "different",
@@ -110,7 +115,7 @@ def _finding(
     }[word]
     p = equivalent if word == "equivalent" and equivalent is not None else different
     text = f"{one.name}: {said}: {_interval(estimate)}, adjusted p {p:.2g}"
-    return Finding(one.name, word, text, estimate, different, equivalent)
+    return Finding(one.name, word, said, text, estimate, different, equivalent)
 
 
 def _word(
@@ -127,13 +132,10 @@ def _margin(one: Contrast) -> str:
     return f"{one.margin:g}" if one.null == 0 else f"a factor of {one.margin:g}"
 
 
-def _same(one: Contrast, level: float) -> str:
-    same, n = one.same or (0, 0)
+def _differ(same: int, n: int, level: float) -> str:
     differ = identical(same, n).estimate(2 * level - 1)  # one-sided: none was seen to differ
-    return (
-        f"{one.name}: identical in {same} of {n} tasks; of tasks like these, at most "
-        f"{differ.high or 0:.1%} differ (exact {level:.0%} bound)"
-    )
+    share = f"at most {differ.high or 0:.1%} differ"
+    return f"of tasks like these, {share} (exact {level:.0%} bound)"
 
 
 def _interval(estimate: Estimate) -> str:

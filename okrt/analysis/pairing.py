@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from statistics import fmean
 
 from okrt.analysis.brief import Brief
@@ -53,7 +54,7 @@ def paired(*cells: Cell, apart: Collection[str] = ()) -> Paired:
             a setting that is not in `apart`.
     """
     for field in ("model", "contract", *SETTINGS):
-        found = [sorted({str(getattr(row, field)) for row in cell}) for cell in cells]
+        found = [sorted(map(str, set(map(attrgetter(field), cell)))) for cell in cells]
         if mixed := next((values for values in found if len(values) > 1), None):
             raise UsageError(
                 f"a cell holds several values of {field} ({', '.join(mixed)}): use one"

@@ -9,15 +9,16 @@ of one kind of model it was about 0.14, so that a margin of 0.03 needs about 135
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy import stats  # type: ignore[import-untyped]  # scipy ships no types
 
 from okrt.analysis.stats.estimate import Floats
-from okrt.analysis.stats.rates import tango_variance, tango_z
+from okrt.analysis.stats.rates import at_most_events, tango_variance, tango_z
+from okrt.analysis.stats.special import special
 
 Question = Literal["non-inferior", "equivalent", "different"]
 
@@ -94,10 +95,10 @@ def _clears(distance: float, tail: float, skewness: float, n: int) -> float:
     z - skewness x (2 z**2 + 1) / (6 sqrt(n)) standard errors below the mean (Hall, 1992, section
     2.6), and the standard error of the sample rises and falls with its mean.
     """
-    z = float(stats.norm.isf(tail))
+    z = -float(special().ndtri(tail))
     reach = z - skewness * (2 * z**2 + 1) / (6 * n**0.5)
     variance = max(0.1, 1 - reach * skewness / n**0.5)
-    return float(stats.norm.cdf((distance - reach) / variance**0.5))
+    return float(special().ndtr((distance - reach) / variance**0.5))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +120,14 @@ class RatePlan:
 
         The upper bound is within the limit just where so few events are rarer than alpha at it.
         """
-        most = int(stats.binom.ppf(self.alpha, n, self.limit))
-        return most if stats.binom.cdf(most, n, self.limit) <= self.alpha else most - 1
+        rarer = bisect_right(
+            range(n + 1), self.alpha, key=lambda events: at_most_events(events, n, self.limit)
+        )
+        return rarer - 1
 
     def power(self, n: int) -> float:
         """Returns the probability that n tasks pass."""
-        return float(stats.binom.cdf(self.allowed(n), n, self.truth))
+        return at_most_events(self.allowed(n), n, self.truth)
 
     def tasks(self, power: float = POWER) -> int | None:
         """Returns the fewest tasks that pass with this probability; more may do so less often, for
@@ -134,9 +137,9 @@ class RatePlan:
         if self.truth >= self.limit:
             return None
         events, n = 0, fewest_without_error(self.limit, self.alpha)
-        while stats.binom.cdf(events, n, self.truth) < power:
+        while at_most_events(events, n, self.truth) < power:
             events += 1  # and the fewest tasks among which so many still pass
-            while stats.binom.cdf(events, n, self.limit) > self.alpha:
+            while at_most_events(events, n, self.limit) > self.alpha:
                 n += 1
             if n > MOST_EXACT:
                 return None
@@ -164,19 +167,20 @@ class PairedRatePlan:
         Source: the distribution of the tasks on which one cell alone has the event; beyond, the
         normal approximation of Tango's statistic with its variance at the margin.
         """
-        z = float(stats.norm.isf(self.alpha))
+        z = -float(special().ndtri(self.alpha))
         if n <= MOST_COUNTED:
             new, old = np.mgrid[: n + 1, : n + 1]
             new, old = new[new + old <= n], old[new + old <= n]
             passes = tango_z(new, old, n, self.margin) <= -z
             counts = np.stack([new, old, n - new - old], axis=-1)[passes]
             shares = (self.only_new, self.only_old, 1 - self.only_new - self.only_old)
-            return float(stats.multinomial.pmf(counts, n, shares).sum())
+            ways = special().gammaln(n + 1) - special().gammaln(counts + 1).sum(axis=-1)
+            return float(np.exp(ways + special().xlogy(counts, shares).sum(axis=-1)).sum())
         truth = self.only_new - self.only_old
         variance = self.only_new + self.only_old - truth**2
         at_margin = float(tango_variance(self.only_new, self.only_old, self.margin))
         reach = (self.margin - truth) * n**0.5 - z * at_margin**0.5
-        return float(reach > 0) if variance == 0 else float(stats.norm.cdf(reach / variance**0.5))
+        return float(reach > 0) if variance == 0 else float(special().ndtr(reach / variance**0.5))
 
     def tasks(self, power: float = POWER) -> int | None:
         """Returns how many tasks pass with this probability, None where none does."""
@@ -237,7 +241,9 @@ def _pairs(first: Sequence[float], second: Sequence[float]) -> tuple[Floats, Flo
 def _spread(values: Floats) -> Spread:
     if values.size < 3 or not np.ptp(values):
         raise ValueError(f"a pilot needs three tasks and some spread, got {values.size}")
-    return Spread(float(values.std(ddof=1)), float(stats.skew(values)))
+    away = values - values.mean()
+    skewness = float((away**3).mean() / (away**2).mean() ** 1.5)
+    return Spread(float(values.std(ddof=1)), skewness)
 
 
 def fewest_without_error(limit: float, alpha: float = ALPHA) -> int:

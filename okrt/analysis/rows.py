@@ -187,12 +187,35 @@ def decode(line: bytes | str) -> Row:
     """Returns the row of a JSON document; fields that a later version added are passed over.
 
     Raises:
-        StoreError: it is no JSON, or no row.
+        StoreError: it is no JSON, no row, or of an unknown schema.
     """
     try:
-        return msgspec.json.decode(line, type=Row)
+        found = msgspec.json.decode(line, type=Row)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise StoreError(f"not a row: {error}; make rows.jsonl again from episodes.jsonl") from None
+        _check_schema(_schema(line))
+        remedy = "make rows.jsonl again from episodes.jsonl"
+        raise StoreError(f"not a row: {error}; {remedy}") from None
+    _check_schema(found.schema)
+    return found
+
+
+def _check_schema(schema: int) -> None:
+    if schema != SCHEMA_VERSION:
+        raise StoreError(
+            f"row schema {schema} is unknown to this version of okrt (knows {SCHEMA_VERSION})"
+        )
+
+
+class _Head(msgspec.Struct):
+    schema: int
+
+
+def _schema(line: bytes | str) -> int:
+    """The schema of a document that is no row of today's; ours where it names none."""
+    try:
+        return msgspec.json.decode(line, type=_Head).schema
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return SCHEMA_VERSION
 
 
 def _identity(episode: Episode) -> dict[str, Any]:

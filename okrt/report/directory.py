@@ -20,6 +20,7 @@ from okrt.analysis.brief import Brief, brief
 from okrt.analysis.cells import Table, tables
 from okrt.analysis.rows import Row, encode
 from okrt.errors import StoreError
+from okrt.report.contrasts import Claims, claims
 from okrt.report.tables import markdown, terminal
 from okrt.store import REPORT, replace_file, write_rows
 
@@ -64,14 +65,21 @@ class Derivation:
         """Made when first asked for: when all rows are there."""
         return tables(self.briefs)
 
+    @cached_property
+    def claims(self) -> list[Claims]:
+        """What is claimed of the models of each table; made likewise."""
+        return claims(self.tables)
+
     def terminal(self, width: int) -> str:
         """Returns `okrt.report.tables.terminal` of the rows."""
-        return terminal(self.briefs, width, self.tables)
+        return terminal(self.briefs, width, self.tables, self.claims)
 
     def write(self, run: Mapping[str, Any]) -> None:
         """Writes `rows.jsonl` and `report.md`. Raises: see `derive`."""
         write_rows(self.path, self._sorted())
-        replace_file(self.path / REPORT, markdown(self.briefs, run, self.tables).encode())
+        replace_file(
+            self.path / REPORT, markdown(self.briefs, run, self.tables, self.claims).encode()
+        )
 
     def close(self) -> None:
         with suppress(OSError):  # of a full disk, said before

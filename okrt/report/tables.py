@@ -9,6 +9,8 @@ from typing import Any
 from okrt.analysis.brief import Brief, briefs
 from okrt.analysis.cells import AXES, Table, tables
 from okrt.analysis.rows import Row
+from okrt.report import contrasts
+from okrt.report.contrasts import Claims, claims
 from okrt.report.plain import one_line, plain
 from okrt.report.texts import failures, figures, names, notes, title
 
@@ -20,7 +22,8 @@ _NARROWEST = 20
 MEANING = (
     "Intervals are over tasks: they speak about these checkpoints on tasks drawn like these, not "
     "about what training this way would give again.",
-    "Intervals that overlap do not show that two cells are equal, and nothing was decided here.",
+    "Intervals that overlap do not show that two cells are equal, nor does a contrast that is "
+    "undecided. Contrasts are claims about these checkpoints; they decide no release.",
     "A score stands between the floor (blind play) and the reference (scripted play under the same "
     "budget); between tiers compare relative scores, not scores.",
     "Total tokens count the history again in each turn, as the published measure does; new tokens "
@@ -34,34 +37,51 @@ MEANING = (
 
 
 def terminal(
-    rows: Iterable[Row | Brief], width: int = 100, made: Sequence[Table] | None = None
+    rows: Iterable[Row | Brief],
+    width: int = 100,
+    made: Sequence[Table] | None = None,
+    said: Sequence[Claims] | None = None,
 ) -> str:
     """Returns the tables as plain text, and the infrastructure failures.
 
     Contracts that do not fit beside one another in `width` columns are set below one another; a
-    single one is never cut. `made` are the tables of these rows, where they were made before: the
-    intervals of many tasks take their time. Ends in a newline.
+    single one is never cut. `made` are the tables of these rows and `said` the claims of their
+    models, where they were made before: the intervals of many tasks take their time. Ends in a
+    newline.
     """
     kept = list(briefs(rows))
     made = tables(kept) if made is None else made
-    parts = ["\n".join(_section(table, width)) for table in made]
+    said = claims(made) if said is None else said
+    parts = []
+    for table, its in zip(made, said, strict=True):
+        parts.append("\n".join(_section(table, width)))
+        if lines := contrasts.lines(its, max(width, _NARROWEST)):
+            parts.append("\n".join(lines))
     if broken := failures(kept):
         parts.append("\n".join([broken[0], *_wrapped(broken[1:], width)]))
     return ("\n\n".join(parts) or NO_EPISODES) + "\n"
 
 
 def markdown(
-    rows: Iterable[Row | Brief], run: Mapping[str, Any], made: Sequence[Table] | None = None
+    rows: Iterable[Row | Brief],
+    run: Mapping[str, Any],
+    made: Sequence[Table] | None = None,
+    said: Sequence[Claims] | None = None,
 ) -> str:
     """Returns the report of a run directory; `run` is its `run.json`, of which any part may lack.
 
-    `made` as in `terminal`. Ends in a newline.
+    `made` and `said` as in `terminal`; of scripted experts the contrasts stand here alone. Ends in
+    a newline.
     """
     kept = list(briefs(rows))
     lines = ["# okrt report", "", *_bullets(_about(run, kept)), "", "## Results", ""]
-    for table in tables(kept) if made is None else made:
+    made = tables(kept) if made is None else made
+    said = claims(made) if said is None else said
+    for table, its, checks in zip(made, said, claims(made, experts=True), strict=True):
         lines += [f"### {_unmarked(title(table))}", "", *_bullets(notes(table)), ""]
         lines += [*_pipes(table), ""]
+        lines += _contrasts("Contrasts", its)
+        lines += _contrasts(f"Contrasts: {contrasts.SELF_CHECK}", checks)
     lines += [] if kept else [NO_EPISODES, ""]
     if broken := failures(kept):
         lines += [f"## {broken[0]}", "", *_bullets(broken[1:]), ""]
@@ -119,6 +139,14 @@ def _pipes(table: Table) -> list[str]:
         for position, (name, cells) in enumerate(metrics):
             lines.append(_pipe(["" if position else named[model], name, *cells]))
     return lines
+
+
+def _contrasts(heading: str, said: Claims) -> list[str]:
+    if not (rows := contrasts.cells(said)):
+        return []
+    head = [f"#### {heading}", "", *_bullets(contrasts.notes(said)), ""]
+    rule = ["---"] * len(contrasts.COLUMNS)
+    return [*head, *map(_pipe, (contrasts.COLUMNS, rule, *rows)), ""]
 
 
 def _pipe(cells: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from okrt.analysis.brief import Brief, briefs
+from okrt.analysis.brief import Brief, briefs, is_expert
 from okrt.analysis.cells import CENSORED_LIMIT, Cell, Table
 from okrt.analysis.rows import Row
 from okrt.analysis.stats import Estimate
@@ -32,7 +32,7 @@ def trainings(table: Table) -> dict[str, str]:
 
     Scripted experts are left out: they follow the idiom of a contract, nothing trained them.
     """
-    under = {row.model: row.trained_under for row in table.rows if not _is_expert(row)}
+    under = {row.model: row.trained_under for row in table.rows if not is_expert(row)}
     if "unknown" in under.values() or len(set(under.values())) < 2:
         return {}
     return {model: str(training) for model, training in under.items()}
@@ -44,17 +44,13 @@ def names(table: Table) -> dict[str, str]:
     named = {model: model for model in table.models}
     named |= {model: f"{model} (trained under {training})" for model, training in under.items()}
     if not _scripted(table):
-        experts = {row.model for row in table.rows if _is_expert(row)}
+        experts = {row.model for row in table.rows if is_expert(row)}
         named |= {model: f"{model} (scripted expert, no evidence)" for model in experts}
     return named
 
 
 def _scripted(table: Table) -> bool:
-    return all(_is_expert(row) for row in table.rows)
-
-
-def _is_expert(row: Brief) -> bool:
-    return row.model_spec.startswith("expert:")
+    return all(is_expert(row) for row in table.rows)
 
 
 def notes(table: Table) -> list[str]:
@@ -180,35 +176,48 @@ def _intervals(cells: Sequence[Cell]) -> list[str]:
             *((cell.flips.transcripts, cell.flips.scores) if cell.flips else ()),
         )
     ]
-    claimed = [estimate for estimate in estimates if estimate.low is not None]
+    claimed = [one for one in estimates if one.low is not None or one.high is not None]
     notes = []
     if claimed:
         methods = "; ".join(sorted({estimate.method for estimate in claimed}))
         levels = ", ".join(sorted({f"{100 * estimate.level:g}%" for estimate in claimed}))
         notes.append(f"[low, high]: {levels} interval over tasks ({methods})")
-    unclaimed = [one for one in estimates if one.value is not None and one.low is None]
+    unclaimed = [one for one in estimates if one.value is not None and one not in claimed]
     if unclaimed:
         reasons = "; ".join(sorted({one.method.removeprefix("none: ") for one in unclaimed}))
         notes.append(f"[{NOTHING}]: no interval is claimed ({reasons})")
     return notes
 
 
-def _estimate(estimate: Estimate, cell: Cell, scale: float, decimals: int, unit: str = "") -> str:
+def shown(
+    estimate: Estimate, scale: float = 1, decimals: int = 3, unit: str = "", sign: str = ""
+) -> str:
+    """Returns the value with its interval, "" where there is none; `sign` is "+" for differences.
+
+    An end that is missing is "..."; the value is then "at least" or "at most" what stands there.
+    """
     if estimate.value is None:
         return ""
-    text = f"{scale * estimate.value:.{decimals}f}{unit} "
-    if estimate.low is None or estimate.high is None:
-        text += f"[{NOTHING}]"
-    else:
-        text += f"[{scale * estimate.low:.{decimals}f}, {scale * estimate.high:.{decimals}f}]"
-    return text if estimate.n == cell.tasks else f"{text} (n={estimate.n})"
+    value = f"{scale * estimate.value:{sign}.{decimals}f}{unit}"
+    if estimate.low is None and estimate.high is None:
+        return f"{value} [{NOTHING}]"
+    low, high = (
+        "..." if end is None else f"{scale * end:{sign}.{decimals}f}"
+        for end in (estimate.low, estimate.high)
+    )
+    side = "at least " if estimate.high is None else "at most " if estimate.low is None else ""
+    return f"{side}{value} [{low}, {high}]"
+
+
+def _estimate(estimate: Estimate, cell: Cell, scale: float, decimals: int, unit: str = "") -> str:
+    text = shown(estimate, scale, decimals, unit)
+    return text if not text or estimate.n == cell.tasks else f"{text} (n={estimate.n})"
 
 
 def _flips(estimate: Estimate) -> str:
     """Of how many tasks, and the share: nothing else in a table is counted over them."""
-    value, low, high = (part or 0.0 for part in (estimate.value, estimate.low, estimate.high))
-    count = f"{round(value * estimate.n)} of {estimate.n}"
-    return f"{count}: {100 * value:.1f}% [{100 * low:.1f}, {100 * high:.1f}]"
+    count = f"{round((estimate.value or 0.0) * estimate.n)} of {estimate.n}"
+    return f"{count}: {shown(estimate, 100, 1, '%')}"
 
 
 def _mean(value: float | None, cell: Cell, decimals: int = 0) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 
 from okrt.analysis.claims import Contrast, findings
+from okrt.analysis.estimands import Bound
 from okrt.analysis.stats import Inference, Unknown, mean_difference, ratio
 
 
@@ -92,6 +95,20 @@ def test_a_finding_is_one_line_with_its_interval() -> None:
     said = "(95%, BCa bootstrap of the mean difference, 9,999 resamples), adjusted p "
     assert said in found.text
     assert "\n" not in found.text
+
+
+def test_an_end_that_is_missing_is_said_and_is_no_none() -> None:
+    generator = np.random.default_rng(3)
+    base = generator.gamma(9, 100, 80)
+    inner = ratio(base * generator.normal(1.3, 0.05, 80), base)
+    sides: dict[Literal["at least", "at most", "neither"], str] = {
+        "at least": ", ...]", "at most": " [..., ", "neither": "no interval",
+    }  # fmt: skip
+    for side, ends in sides.items():
+        (found,) = findings([Contrast("tokens", Bound(inner, side), 1, 1.1)])
+        assert ends in found.text
+        assert "None" not in found.text
+        assert found.word == ("different" if side == "at least" else "undecided")
 
 
 def test_contrasts_and_levels_that_make_no_sense_are_refused() -> None:

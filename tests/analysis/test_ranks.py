@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from scipy import stats  # type: ignore[import-untyped]  # scipy ships no types
 
 from okrt.analysis.stats import equivalent, mcnemar, signed_ranks, student, tost
 
@@ -71,6 +73,26 @@ def test_differences_that_rounding_parted_are_tied() -> None:
 def test_many_or_tied_differences_go_by_the_normal_approximation() -> None:
     assert "normal" in signed_ranks(range(1, 52), [0] * 51).method
     assert "exact" in signed_ranks(range(1, 51), [0] * 50).method
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 50, 51, 200])
+@pytest.mark.parametrize("tied", [False, True])
+def test_wilcoxon_has_the_figures_of_scipy(n: int, tied: bool) -> None:
+    generator = np.random.default_rng(n)
+    gaps = generator.integers(1, 6, n) if tied else np.arange(1, n + 1) ** 1.5
+    gaps = gaps * generator.choice([-1, 1], n, p=[0.3, 0.7])
+    found = signed_ranks(gaps, np.zeros(n))
+    exact = n <= 50 and np.unique(np.abs(gaps)).size == n
+    expected = stats.wilcoxon(gaps, method="exact" if exact else "asymptotic").pvalue
+    assert found.p_value == pytest.approx(expected, rel=1e-12)
+    assert found.positive == stats.rankdata(np.abs(gaps))[gaps > 0].sum()
+
+
+def test_mcnemar_has_the_figures_of_scipy() -> None:
+    for one in range(12):
+        for other in range(1, 12):
+            expected = stats.binomtest(one, one + other, 0.5).pvalue
+            assert mcnemar(one, other).p_value == pytest.approx(expected, rel=1e-12)
 
 
 def test_tost_reproduces_a_published_example() -> None:

@@ -16,6 +16,7 @@ from okrt.analysis.stats import (
 )
 from okrt.analysis.stats.rates import (
     PairedRates,
+    at_most_events,
     clopper_pearson,
     effective_episodes,
     tango,
@@ -155,3 +156,11 @@ def test_identical_cells_are_bounded_exactly() -> None:
     assert found.high == pytest.approx(1 - 0.05**0.01)
     assert found == Estimate(0.0, 0.0, found.high, 0.90, "Clopper-Pearson", 100, "none")
     assert identical(98, 100).estimate() == rate_interval(2, 100)
+
+
+@pytest.mark.parametrize("n", [1, 2, 59, 5_000])
+@pytest.mark.parametrize("share", [0, 0.05, 0.5, 1])
+def test_the_binomial_probability_is_that_of_scipy(n: int, share: float) -> None:
+    for events in (-1, 0, 1, n // 3, n - 1, n, n + 1):
+        expected = stats.binom.cdf(events, n, share)
+        assert at_most_events(events, n, share) == pytest.approx(expected, rel=1e-11)

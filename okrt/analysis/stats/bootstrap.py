@@ -13,14 +13,15 @@ sample of n tasks. So a figure of thousands of samples costs one matrix product,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, ndtri  # type: ignore[import-untyped]  # scipy ships no types
 
 from okrt.analysis.stats.estimate import Floats
+from okrt.analysis.stats.special import special
 
 Statistic = Callable[[Floats], Floats]
 """Means (..., k columns, m) -> figures (..., m)."""
@@ -76,7 +77,9 @@ class Resampled:
         """
         plain = np.asarray(tails, dtype=np.float64)
         usable = self.corrected(plain)[..., None]
-        return _quantiles(self.figures, np.where(usable, ndtr(self._shifted(plain)), plain))
+        return _quantiles(
+            self.figures, np.where(usable, special().ndtr(self._shifted(plain)), plain)
+        )
 
     def tail(self, null: float) -> Floats:
         """Returns (...): at which tail probability the lower bound is `null`.
@@ -87,16 +90,16 @@ class Resampled:
         smallest = 1 / (self.figures.shape[-1] + 1)
         share = np.clip(_share_below(self.figures, np.float64(null)), smallest, 1 - smallest)
         with np.errstate(invalid="ignore", divide="ignore"):
-            away = ndtri(share) - self.bias
+            away = special().ndtri(share) - self.bias
             stretch = 1 + self.acceleration * away
-            tail = ndtr(away / stretch - self.bias)
+            tail = special().ndtr(away / stretch - self.bias)
         found = np.where(np.isfinite(self.bias) & (stretch > 0), tail, share)
         return np.clip(found, smallest, 1 - smallest)
 
     def _shifted(self, tails: Floats) -> Floats:
         """Normal quantiles that take the place of those of the tails, NaN where there are none."""
         with np.errstate(invalid="ignore"):
-            moved = self.bias[..., None] + ndtri(tails)
+            moved = self.bias[..., None] + special().ndtri(tails)
             stretch = 1 - self.acceleration[..., None] * moved
             return np.where(stretch > 0, self.bias[..., None] + moved / stretch, np.nan)
 
@@ -105,14 +108,15 @@ def resample(columns: Floats, statistic: Statistic) -> Resampled:
     """Returns the resampled figures of samples: columns (..., k, n), kept together by task."""
     *samples, size = columns.shape
     flat = columns.reshape(-1, size)
-    means = np.concatenate([flat @ counts for counts in _counts(size)], axis=-1) / size
+    sums = [flat @ counts.T.astype(np.float64) for counts in _counts(size)]
+    means = np.concatenate(sums, axis=-1) / size
     figures = statistic(means.reshape(*samples, -1))
     figures.sort(axis=-1)
     value = statistic(columns.mean(axis=-1, keepdims=True))
     influence = _influence(columns, statistic)
     with np.errstate(invalid="ignore"):
         acceleration = (influence**3).sum(axis=-1) / (6 * (influence**2).sum(axis=-1) ** 1.5)
-    bias = ndtri(_share_below(figures, value))
+    bias = special().ndtri(_share_below(figures, value))
     return Resampled(value[..., 0], figures, bias, acceleration)
 
 
@@ -135,8 +139,14 @@ def _influence(columns: Floats, statistic: Statistic) -> Floats:
     return influence
 
 
-def _counts(size: int) -> Iterator[Floats]:
-    """Yields (tasks, some resamples): how often each task is in each resample."""
+@lru_cache(maxsize=1)
+def _counts(size: int) -> tuple[npt.NDArray[np.uint8], ...]:
+    """Returns (some resamples, tasks): how often each task is in each resample.
+
+    Kept, because a report asks for the same ones many times and drawing them takes four fifths of
+    the time: 50 MB for 5,000 tasks. No task is drawn 256 times where each is once on average.
+    """
+    found = []
     generator = np.random.default_rng(_SEED)
     at_once = max(1, _RESAMPLED_AT_ONCE // size)
     for start in range(0, RESAMPLES, at_once):
@@ -144,7 +154,8 @@ def _counts(size: int) -> Iterator[Floats]:
         drawn = generator.integers(0, size, (rows, size))
         drawn += size * np.arange(rows)[:, None]
         counts = np.bincount(drawn.ravel(), minlength=rows * size)
-        yield counts.reshape(rows, size).T.astype(np.float64)
+        found.append(counts.reshape(rows, size).astype(np.uint8))
+    return tuple(found)
 
 
 def _share_below(figures: Floats, value: Floats | np.float64) -> Floats:

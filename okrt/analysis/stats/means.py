@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import stats  # type: ignore[import-untyped]  # scipy ships no types
 
 from okrt.analysis.stats.bootstrap import (
     RESAMPLES,
@@ -30,6 +29,7 @@ from okrt.analysis.stats.estimate import (
     known,
     no_interval,
 )
+from okrt.analysis.stats.special import special
 
 MOST = 5_000
 """Values above which the normal approximation takes the bootstrap's place: what BCa corrects falls
@@ -77,15 +77,15 @@ class Located:
 
     def estimate(self, level: float = LEVEL) -> Estimate:
         check_level(level)
-        reach = self.error * float(stats.t.ppf((1 + level) / 2, self.freedom))
+        reach = self.error * float(special().stdtrit(self.freedom, (1 + level) / 2))
         low, high = self.value - reach, self.value + reach
         return Estimate(self.value, low, high, level, self.method, self.n, self.pairing)
 
     def p_above(self, null: float) -> float:
-        return float(stats.t.sf((self.value - null) / self.error, self.freedom))
+        return float(special().stdtr(self.freedom, (null - self.value) / self.error))
 
     def p_below(self, null: float) -> float:
-        return float(stats.t.cdf((self.value - null) / self.error, self.freedom))
+        return float(special().stdtr(self.freedom, (self.value - null) / self.error))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats  # type: ignore[import-untyped]  # scipy ships no types
+import numpy.typing as npt
 
 from okrt.analysis.stats.estimate import Floats, known
 from okrt.analysis.stats.means import student
+from okrt.analysis.stats.rates import at_most_events
+from okrt.analysis.stats.special import special
 
 EXACT_RANKS = 50
 """Differences up to which Wilcoxon's p-value is exact, if none are tied; R's wilcox.test stops at
@@ -59,7 +61,7 @@ def mcnemar(only_first: int, only_second: int) -> PValue:
     changed = only_first + only_second
     if changed == 0:
         return PValue(1.0, "none: no pair differs", 0)
-    p_value = float(stats.binomtest(only_first, changed, 0.5).pvalue)
+    p_value = min(1.0, 2 * at_most_events(min(only_first, only_second), changed, 0.5))
     return PValue(p_value, "exact McNemar", changed)
 
 
@@ -69,8 +71,8 @@ def signed_ranks(first: Iterable[float | None], second: Iterable[float | None]) 
     A pair of which one is missing is left out, and so is one that is equal. Differences that agree
     in 12 digits are tied.
 
-    Source: Wilcoxon (1945), as scipy.stats.wilcoxon computes it; the matched-pairs rank-biserial
-    correlation by Kerby (2014), "The simple difference formula".
+    Source: Wilcoxon (1945), with the figures of scipy.stats.wilcoxon; the matched-pairs
+    rank-biserial correlation by Kerby (2014), "The simple difference formula".
 
     Raises:
         ValueError: the lengths differ, or a value is infinite.
@@ -83,13 +85,31 @@ def signed_ranks(first: Iterable[float | None], second: Iterable[float | None]) 
     equal = int(differences.size - kept.size)
     if kept.size == 0:
         return SignedRanks(1.0, None, 0.0, 0.0, "none: no pair differs", 0, equal)
-    ranks = stats.rankdata(np.abs(kept))
+    _, place, tied = np.unique(np.abs(kept), return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(tied) - (tied - 1) / 2)[place]
     positive, negative = float(ranks[kept > 0].sum()), float(ranks[kept < 0].sum())
-    exact = kept.size <= EXACT_RANKS and np.unique(np.abs(kept)).size == kept.size
-    p_value = float(stats.wilcoxon(kept, method="exact" if exact else "asymptotic").pvalue)
+    exact = kept.size <= EXACT_RANKS and tied.size == kept.size
+    smaller = min(positive, negative)
+    p_value = _exact(int(smaller), kept.size) if exact else _normal(smaller, tied)
     method = f"Wilcoxon signed-rank, {'exact' if exact else 'normal approximation'}"
     effect = (positive - negative) / (positive + negative)
     return SignedRanks(p_value, effect, positive, negative, method, kept.size, equal)
+
+
+def _exact(smaller: int, n: int) -> float:
+    """How often a sum of ranks is so far from its middle, all signs being as likely."""
+    ways = np.ones(1)  # in which each sum of the ranks so far comes about; below 2**53
+    for rank in range(1, n + 1):
+        ways = np.pad(ways, (0, rank)) + np.pad(ways, (rank, 0))
+    return min(1.0, 2 * float(ways[: smaller + 1].sum()) / 2.0**n)
+
+
+def _normal(smaller: float, tied: npt.NDArray[np.int_]) -> float:
+    """The same by the normal distribution, its variance less what ties take from it."""
+    n = int(tied.sum())
+    ties = float((tied.astype(np.float64) ** 3 - tied).sum())
+    variance = (n * (n + 1) * (2 * n + 1) - ties / 2) / 24
+    return min(1.0, 2 * float(special().ndtr((smaller - n * (n + 1) / 4) / np.sqrt(variance))))
 
 
 def tost(first: Iterable[float | None], second: Iterable[float | None], margin: float) -> PValue:

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats  # type: ignore[import-untyped]  # scipy ships no types
-from scipy.special import betainc, betaincinv, ndtr, ndtri  # type: ignore[import-untyped]
 
 from okrt.analysis.stats.estimate import (
     LEVEL,
@@ -25,6 +23,7 @@ from okrt.analysis.stats.estimate import (
     check_level,
     known,
 )
+from okrt.analysis.stats.special import special
 
 CLOPPER_PEARSON = "Clopper-Pearson"
 KORN_GRAUBARD = "Korn-Graubard (Clopper-Pearson over the effective number of episodes)"
@@ -53,14 +52,14 @@ class BetaRate:
     def p_above(self, null: float) -> float:
         hits = self.value * self.trials
         inside = float(np.clip(null, 0, 1))
-        return 1.0 if hits <= 0 else float(betainc(hits, self.trials - hits + 1, inside))
+        return 1.0 if hits <= 0 else float(special().betainc(hits, self.trials - hits + 1, inside))
 
     def p_below(self, null: float) -> float:
         hits = self.value * self.trials
         inside = float(np.clip(null, 0, 1))
         if hits >= self.trials:
             return 1.0
-        return 1 - float(betainc(hits + 1, self.trials - hits, inside))
+        return 1 - float(special().betainc(hits + 1, self.trials - hits, inside))
 
 
 def clopper_pearson(
@@ -72,9 +71,16 @@ def clopper_pearson(
     """
     hit, n = np.broadcast_arrays(np.asarray(hits, np.float64), np.asarray(trials, np.float64))
     with np.errstate(invalid="ignore"):
-        low = np.where(hit > 0, betaincinv(hit, n - hit + 1, tail), 0.0)
-        high = np.where(hit < n, betaincinv(hit + 1, n - hit, 1 - tail), 1.0)
+        low = np.where(hit > 0, special().betaincinv(hit, n - hit + 1, tail), 0.0)
+        high = np.where(hit < n, special().betaincinv(hit + 1, n - hit, 1 - tail), 1.0)
     return low, high
+
+
+def at_most_events(events: int, n: int, rate: float) -> float:
+    """Returns the binomial probability of so many events or fewer among n tasks."""
+    if events < 0:
+        return 0.0
+    return 1.0 if events >= n else float(special().betaincc(events + 1, n - events, rate))
 
 
 def rate(successes: int, n: int) -> Inference:
@@ -135,7 +141,7 @@ def effective_episodes(shares: Floats, episodes: float) -> Floats:
     if tasks < 2:
         return np.full_like(value, tasks)
     variance = shares.var(axis=-1, ddof=1) / tasks
-    freedom = stats.t.ppf(0.975, episodes - 1) / stats.t.ppf(0.975, tasks - 1)
+    freedom = special().stdtrit(episodes - 1, 0.975) / special().stdtrit(tasks - 1, 0.975)
     with np.errstate(divide="ignore", invalid="ignore"):
         trials = np.minimum(value * (1 - value) / variance * freedom**2, episodes)
     settled = (value <= 0) | (value >= 1)
@@ -160,10 +166,10 @@ class PairedRates:
         return Estimate(value, float(low), float(high), level, TANGO, self.n, "task")
 
     def p_above(self, null: float) -> float:
-        return float(ndtr(-self._z(null)))
+        return float(special().ndtr(-self._z(null)))
 
     def p_below(self, null: float) -> float:
-        return float(ndtr(self._z(null)))
+        return float(special().ndtr(self._z(null)))
 
     def _z(self, null: float) -> Floats:
         return tango_z(self.only_first, self.only_second, self.n, np.clip(null, -1, 1))
@@ -223,8 +229,8 @@ def tango(
 ) -> tuple[Floats, Floats]:
     """Returns the bounds, each at the confidence 1 - tail, by halving: z falls as null rises."""
     return (
-        _root(only_first, only_second, n, float(-ndtri(tail))),
-        _root(only_first, only_second, n, float(ndtri(tail))),
+        _root(only_first, only_second, n, float(-special().ndtri(tail))),
+        _root(only_first, only_second, n, float(special().ndtri(tail))),
     )
 
 
