@@ -15,6 +15,7 @@ import msgspec
 from okrt import fit, specs
 from okrt.analysis.rows import row
 from okrt.audit import command as audit
+from okrt.baselines import command as baselines
 from okrt.engines import command as evaluation
 from okrt.errors import OkrtError, SpecError, StoreError
 from okrt.merge import merge
@@ -32,6 +33,8 @@ EXAMPLES = """examples:
   okrt report okrt-runs/20260101-120000-ab12cd
   okrt show okrt-runs/20260101-120000-ab12cd expert:persistent-stateless-easy-17
   okrt merge shards/1 shards/2 shards/3 --out okrt-runs/whole
+  okrt baseline save okrt-runs/20260101-120000-ab12cd release-1
+  okrt compare okrt-runs/20260301-090000-cd34ef release-1
   okrt task opaque_knapsack/easy/eval/17
   okrt audit traces.jsonl --fail-unless persistent
   okrt probe python -- python -
@@ -96,6 +99,10 @@ def _parser() -> argparse.ArgumentParser:
     join.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="a run directory")
     join.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="the run directory to be written"
+    )
+    baselines.configure(add("baseline", baselines.run, baselines.HELP, baselines.EXAMPLE))
+    baselines.configure_compare(
+        add("compare", baselines.run_compare, baselines.COMPARE_HELP, baselines.COMPARE_EXAMPLE)
     )
     task = add("task", _task, "print a task", "okrt task opaque_knapsack/easy/eval/17")
     task.add_argument("id", metavar="ID", help="family/tier/split/seed")

@@ -37,9 +37,13 @@ ARROWS: dict[str, set[str]] = {
         "okrt.prompts", "okrt.runtimes", "okrt.run",
     },
     "okrt.testing": {"okrt.types", "okrt.errors", "okrt.runtimes", "okrt.run", "okrt.specs"},
+    "okrt.baselines": {
+        "okrt.types", "okrt.errors", "okrt.plan", "okrt.store", "okrt.index", "okrt.analysis",
+        "okrt.report", "okrt.run",
+    },
     "okrt.selection": {
-        "okrt.types", "okrt.errors", "okrt.models", "okrt.plan", "okrt.prompts", "okrt.run",
-        "okrt.specs", "okrt.store",
+        "okrt.types", "okrt.errors", "okrt.baselines", "okrt.index", "okrt.models", "okrt.plan",
+        "okrt.prompts", "okrt.run", "okrt.specs", "okrt.store",
     },
     "okrt.engines": {
         "okrt.types", "okrt.errors", "okrt.analysis", "okrt.index", "okrt.models", "okrt.plan",
@@ -54,7 +58,7 @@ ARROWS: dict[str, set[str]] = {
     "okrt.cli": {
         "okrt.types", "okrt.errors", "okrt.store", "okrt.analysis", "okrt.report", "okrt.specs",
         "okrt.runtimes", "okrt.audit", "okrt.probe", "okrt.fit", "okrt.merge", "okrt.redact",
-        "okrt.engines",
+        "okrt.engines", "okrt.baselines",
     },
     "pytest_okrt": {
         "okrt.types", "okrt.errors", "okrt.store", "okrt.analysis", "okrt.report", "okrt.specs",

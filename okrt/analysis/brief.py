@@ -34,6 +34,7 @@ class Brief:
     trained_under: TrainedUnder
     trained_on_tier: bool | None
     prompt_set: str
+    prompt_digest: str
     cue: Cue
     names: bool
     format: Format

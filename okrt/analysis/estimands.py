@@ -95,9 +95,17 @@ def relative_difference(first: Cell, second: Cell) -> Inference:
     """
     found = paired(first, second)
     one, other = found.means(_known_relative)
-    ranges = found.means(_floor_to_reference)[0]
+    ranges = found.means(floor_to_reference)[0]
     gaps = [None if a is None or b is None else a - b for a, b in zip(one, other, strict=True)]
     return ratio(gaps, ranges)
+
+
+def relative_quality(cell: Cell) -> Inference:
+    """Returns what is known of the relative score: sum of (score - floor) / sum of (reference -
+    floor), over the tasks whose reference lies above their floor."""
+    found = paired(cell)
+    (above,), (ranges,) = found.means(_above_floor), found.means(floor_to_reference)
+    return ratio(above, ranges)
 
 
 def rate_of(cell: Cell, event: Measure) -> Inference:
@@ -162,8 +170,13 @@ def character_ratio(first: Cell, second: Cell) -> Inference:
 
 def _bounded_ratio(found: Paired, measure: Measure) -> Inference:
     one, other = found.means(measure)
-    inner = ratio(one, other)
-    match found.censored():
+    return bounded(ratio(one, other), found.censored())
+
+
+def bounded(inner: Inference, censored: Sequence[bool]) -> Inference:
+    """Returns what still holds of an inference that grows with the first of two cells and falls
+    with the second, where limits cut them."""
+    match list(censored):
         case [True, True]:
             return Bound(inner, "neither")
         case [True, False]:
@@ -265,7 +278,15 @@ def _known_relative(row: Brief) -> float | None:
     return None if row.relative_score is None else row.score
 
 
-def _floor_to_reference(row: Brief) -> float | None:
+def _above_floor(row: Brief) -> float | None:
+    if row.relative_score is None or row.score is None or row.floor_score is None:
+        return None
+    return row.score - row.floor_score
+
+
+def floor_to_reference(row: Brief) -> float | None:
+    """Returns what a relative score is relative to; None where the reference is not above the
+    floor."""
     if row.relative_score is None or row.reference_score is None or row.floor_score is None:
         return None
     return row.reference_score - row.floor_score

@@ -178,6 +178,9 @@ class Record:
         lines.append(f"run: {_shown(self.path)}")
         if not complete:
             lines.append(f"to go on: {going_on(self._command, self.path)}")
+        elif self._options.baseline is not None:
+            sides = [_shown(path) for path in (self.path, self._options.baseline)]
+            lines.append(f"to compare: {shlex.join(['okrt', 'compare', *sides])}")
         return "\n".join([*lines, "no gates: nothing was decided"])
 
     def _same_work(

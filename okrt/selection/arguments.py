@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 from okrt import specs, types
+from okrt.baselines import saved
 from okrt.errors import SpecError, UsageError
 from okrt.models.checkpoint import check_checkpoint, is_adapter
 from okrt.models.repetition import SHORTEST
 from okrt.prompts import PROMPT_SETS, instructions
 from okrt.run import STOP_REPETITION
+from okrt.selection.preset import filled
 from okrt.specs import ModelSpec, Serving
 from okrt.store import RUN, check_new
 from okrt.types import Contract, Model, ModelCard, Settings, TrainedUnder
@@ -39,6 +41,8 @@ class Options:
     max_tokens: int | None
     own_cards: Mapping[str, ModelCard]
     """Of the models that plugins know by name, by label."""
+    baseline: Path | None
+    """The directory of the run or saved baseline that this run is compared with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,7 @@ def read_options(given: Given) -> Options:
     Raises:
         okrt.errors.UsageError: the message names the value and the remedy.
     """
+    given = replace(given, value=filled(given.value, given.folder))
     models = specs.model_specs(given.values("model") or specs.DEFAULT_MODELS)
     models = _with_base(given, models)
     trained = _trained_under(given, models)
@@ -84,6 +89,7 @@ def read_options(given: Given) -> Options:
     tiers = given.values("tier")
     seeds = given.value("seeds")
     out, resume = given.value("out"), given.value("resume")
+    baseline = given.value("baseline")
     if out is not None and resume is not None:
         raise UsageError(
             f"--okrt-out {out!r} and --okrt-resume {resume!r}: a run goes on in its own directory; "
@@ -106,6 +112,7 @@ def read_options(given: Given) -> Options:
         max_hours=_positive(given, "max-hours", "hours"),
         max_tokens=_whole(given, "max-tokens", None),
         own_cards=own_cards,
+        baseline=saved.find(baseline, given.folder) if baseline is not None else None,
     )
 
 

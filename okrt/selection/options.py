@@ -59,6 +59,11 @@ OPTIONS = (
              "what it has is kept, --okrt-resume runs the rest (default: no limit)"),
     Declared("max-tokens", "value", "N", "end the session, likewise, once the episodes that it "
              "recorded have so many tokens in all (default: no limit)"),
+    Declared("baseline", "value", "RUN|NAME", "the run or saved baseline that this run is compared "
+             "with (okrt baseline save RUN NAME)"),
+    Declared("preset", "value", "release", "release: what the other options leave open (runtimes, "
+             "tiers, seeds, repeats, settings) is taken from --okrt-baseline, and the gates are "
+             "those that ship; needs --model"),
     Declared("estimate", "flag", "", "run three tasks a cell, print what the whole would take, "
              "and stop"),
 )  # fmt: skip

@@ -34,6 +34,8 @@ from tests.plugin.conftest import EVALUATION, Run, alone, first_on_workers, plai
         ("--okrt-thinking=hard", "--okrt-thinking 'hard' is not one of off, strip, keep"),
         ("--okrt-trained-under=x=both", "--okrt-trained-under 'x=both': write LABEL=CONTRACT"),
         ("--okrt-trained-under=x=mixed", "no model 'x'; have expert:persistent"),
+        ("--okrt-preset=release", "--okrt-preset release needs the model to be judged"),
+        ("--okrt-baseline=nosuch", "'nosuch' is no run directory and no saved baseline"),
         ("--okrt-out=", "--okrt-out '' names no directory"),
         ("--okrt-allow-package=no_such_package", "no_such_package"),
         ("--model=os:sep", "must have `name` and `generate`"),

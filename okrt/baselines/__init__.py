@@ -1,0 +1,1 @@
+"""Runs that others are compared with: saved, found, compared."""
