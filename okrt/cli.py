@@ -18,6 +18,7 @@ from okrt.audit import command as audit
 from okrt.baselines import command as baselines
 from okrt.engines import command as evaluation
 from okrt.errors import OkrtError, SpecError, StoreError
+from okrt.exports import command as exports
 from okrt.merge import merge
 from okrt.probe import command as probe
 from okrt.redact import without_secrets
@@ -35,6 +36,7 @@ EXAMPLES = """examples:
   okrt merge shards/1 shards/2 shards/3 --out okrt-runs/whole
   okrt baseline save okrt-runs/20260101-120000-ab12cd release-1
   okrt compare okrt-runs/20260301-090000-cd34ef release-1
+  okrt export okrt-runs/20260101-120000-ab12cd --to parquet --out run.parquet
   okrt task opaque_knapsack/easy/eval/17
   okrt audit traces.jsonl --fail-unless persistent
   okrt probe python -- python -
@@ -104,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     baselines.configure_compare(
         add("compare", baselines.run_compare, baselines.COMPARE_HELP, baselines.COMPARE_EXAMPLE)
     )
+    exports.configure(add("export", exports.run, exports.HELP, exports.EXAMPLE))
     task = add("task", _task, "print a task", "okrt task opaque_knapsack/easy/eval/17")
     task.add_argument("id", metavar="ID", help="family/tier/split/seed")
     task.add_argument("--json", action="store_true", help="with the answers, as JSON")

@@ -50,6 +50,10 @@ ARROWS: dict[str, set[str]] = {
         "okrt.prompts", "okrt.redact", "okrt.report", "okrt.run", "okrt.runtimes",
         "okrt.selection", "okrt.specs", "okrt.store",
     },
+    "okrt.exports": {
+        "okrt.types", "okrt.errors", "okrt.store", "okrt.plan", "okrt.index", "okrt.analysis",
+        "okrt.models", "okrt.report",
+    },
     "okrt.audit": {"okrt.types", "okrt.errors", "okrt.parse", "okrt.analysis"},
     "okrt.probe": {
         "okrt.types", "okrt.errors", "okrt.runtimes", "okrt.specs", "okrt.report",
@@ -58,7 +62,7 @@ ARROWS: dict[str, set[str]] = {
     "okrt.cli": {
         "okrt.types", "okrt.errors", "okrt.store", "okrt.analysis", "okrt.report", "okrt.specs",
         "okrt.runtimes", "okrt.audit", "okrt.probe", "okrt.fit", "okrt.merge", "okrt.redact",
-        "okrt.engines", "okrt.baselines",
+        "okrt.engines", "okrt.baselines", "okrt.exports",
     },
     "pytest_okrt": {
         "okrt.types", "okrt.errors", "okrt.store", "okrt.analysis", "okrt.report", "okrt.specs",
