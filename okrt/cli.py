@@ -3,36 +3,35 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
+from contextlib import closing
 from importlib import metadata, resources
 from pathlib import Path
-from time import monotonic
 
 import msgspec
 
 from okrt import fit, specs
-from okrt.analysis.rows import row
 from okrt.audit import command as audit
 from okrt.baselines import command as baselines
 from okrt.engines import command as evaluation
-from okrt.errors import OkrtError, SpecError, StoreError
+from okrt.errors import OkrtError, StoreError
+from okrt.exports import card_command as carding
 from okrt.exports import command as exports
+from okrt.exports import table_command as tabling
 from okrt.merge import merge
 from okrt.probe import command as probe
+from okrt.progress import Line
 from okrt.redact import without_secrets
-from okrt.report.directory import Derivation
-from okrt.report.transcript import transcript
+from okrt.report import command as reporting
 from okrt.runtimes.probe import assess, doctor, self_test
-from okrt.store import Problem, read_episodes, read_run
-from okrt.types import Episode
 
-PROGRESS_S = 0.5
 EXAMPLES = """examples:
   okrt run --model expert:stateless --seeds 20
   okrt report okrt-runs/20260101-120000-ab12cd
   okrt show okrt-runs/20260101-120000-ab12cd expert:persistent-stateless-easy-17
+  okrt table okrt-runs/20260101-120000-ab12cd --format latex
+  okrt card okrt-runs/20260101-120000-ab12cd --out FIT.md
   okrt merge shards/1 shards/2 shards/3 --out okrt-runs/whole
   okrt baseline save okrt-runs/20260101-120000-ab12cd release-1
   okrt compare okrt-runs/20260301-090000-cd34ef release-1
@@ -82,18 +81,14 @@ def _parser() -> argparse.ArgumentParser:
         return one
 
     evaluation.configure(add("run", evaluation.run, evaluation.HELP, evaluation.EXAMPLE))
-    report = add(
-        "report", _report, "print a run's tables and write rows.jsonl and report.md anew",
-        "okrt report okrt-runs/20260101-120000-ab12cd",
-    )  # fmt: skip
-    report.add_argument("run", type=Path, metavar="RUN", help="a run directory")
-    show = add(
-        "show", _show, "print the transcript of one episode",
-        "okrt show okrt-runs/20260101-120000-ab12cd expert:persistent-stateless-easy-17",
-    )  # fmt: skip
-    show.add_argument("run", type=Path, metavar="RUN", help="a run directory")
-    show.add_argument("episode", metavar="EPISODE", help="an episode id, or the start of one, or "
-                      "a case id: label-contract-tier-seed")  # fmt: skip
+    reporting.configure_report(
+        add("report", reporting.report, reporting.REPORT_HELP, reporting.REPORT_EXAMPLE)
+    )
+    reporting.configure_show(
+        add("show", reporting.show, reporting.SHOW_HELP, reporting.SHOW_EXAMPLE)
+    )
+    tabling.configure(add("table", tabling.run, tabling.HELP, tabling.EXAMPLE))
+    carding.configure(add("card", carding.run, carding.HELP, carding.EXAMPLE))
     join = add(
         "merge", _merge, "join runs of one work, such as its shards; exit with 1 unless whole",
         "okrt merge shards/1 shards/2 shards/3 --out okrt-runs/whole",
@@ -126,42 +121,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _report(options: argparse.Namespace) -> int:
-    problems: list[Problem] = []
-    with Derivation(options.run) as derivation:
-        for episode in _told(_episodes(options.run, problems)):
-            derivation.add(row(episode))
-        print(derivation.terminal(shutil.get_terminal_size((100, 24)).columns), end="")
-        derivation.write(read_run(options.run, manifest=False))
-    return 1 if any(problem.kind == "corrupt" for problem in problems) else 0
-
-
-def _show(options: argparse.Namespace) -> int:
-    wanted: str = options.episode
-    found: dict[str, Episode] = {}
-    problems: list[Problem] = []
-    for episode in _episodes(options.run, problems):
-        if episode.id.startswith(wanted) or wanted in (_case_id(episode), _case_id(episode, True)):
-            found[episode.id] = episode
-    if not found:
-        raise SpecError(
-            f"{options.run} has no episode {wanted!r}: give an episode id of its rows.jsonl, or a "
-            "case id like expert:persistent-stateless-easy-17"
-        )
-    if len(found) > 1:
-        raise SpecError(f"{wanted!r} is the start of {len(found)} episodes: {', '.join(found)}")
-    print(transcript(*found.values()), end="")
-    return 0
-
-
-def _case_id(episode: Episode, repeat: bool = False) -> str:
-    task = episode.task
-    name = f"{episode.model.label}-{episode.contract}-{task.tier}-{task.seed}"
-    return f"{name}-r{episode.repeat + 1}" if repeat else name
-
-
 def _merge(options: argparse.Namespace) -> int:
-    merged = merge(options.runs, options.out, _progress())
+    with closing(Line(sys.stderr)) as line:
+        merged = merge(options.runs, options.out, line.tell)
     for message in merged.left_out:
         print(f"okrt: {message}", file=sys.stderr)
     broken = f", {merged.failed} broken off by infrastructure" if merged.failed else ""
@@ -173,21 +135,6 @@ def _merge(options: argparse.Namespace) -> int:
         print(f"shards that are missing: {', '.join(merged.missing_shards)}")
     print(f"run: {options.out}")
     return 0 if merged.complete else 1
-
-
-def _progress() -> Callable[[str], None]:
-    """Returns what rewrites one line at a terminal, and else says nothing."""
-    if not sys.stderr.isatty():
-        return lambda text: None
-    last = monotonic()
-
-    def tell(text: str) -> None:
-        nonlocal last
-        if monotonic() - last > PROGRESS_S:
-            last = monotonic()
-            print(f"\r{text}\x1b[K\r", end="", file=sys.stderr, flush=True)
-
-    return tell
 
 
 def _task(options: argparse.Namespace) -> int:
@@ -234,24 +181,6 @@ def _doctor(options: argparse.Namespace) -> int:
 def _version(options: argparse.Namespace) -> int:
     print(f"okrt {metadata.version('okrt')}")
     return 0
-
-
-def _episodes(run: Path, problems: list[Problem]) -> Iterator[Episode]:
-    """Yields a run's episodes; says each damaged line on stderr and adds it to `problems`."""
-    for found in read_episodes(run):
-        if isinstance(found, Problem):
-            problems.append(found)
-            print(f"okrt: {found.message}", file=sys.stderr)
-        else:
-            yield found
-
-
-def _told(episodes: Iterable[Episode]) -> Iterator[Episode]:
-    """Yields the episodes; at a terminal, says now and then how many have been read."""
-    tell = _progress()
-    for number, episode in enumerate(episodes, start=1):
-        yield episode
-        tell(f"{number:,} episodes read")
 
 
 def _complain(message: str, status: int) -> int:

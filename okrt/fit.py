@@ -13,11 +13,12 @@ import msgspec
 from okrt.audit.totals import Audit, audit_files
 from okrt.errors import UsageError
 from okrt.probe.asking import Limits
-from okrt.probe.command import Progress
+from okrt.probe.command import LINE_S, progress
 from okrt.probe.probing import probe
 from okrt.probe.report import Report
 from okrt.probe.spec import target_spec
 from okrt.probe.target import ProbeError
+from okrt.progress import Line
 from okrt.report.plain import one_line
 
 HELP = "say whether traces assume what a runtime does not keep: audit and probe in one"
@@ -80,8 +81,8 @@ def run(options: argparse.Namespace) -> int:
     if not audit.episodes:
         raise UsageError(f"no code in {', '.join(map(str, options.traces))}")
     try:
-        with closing(Progress(sys.stderr)) as progress:
-            report = probe(spec, Limits(), progress)
+        with closing(Line(sys.stderr, pause_s=0, piped_s=LINE_S)) as line:
+            report = probe(spec, Limits(), progress(line))
     except ProbeError as error:
         sys.stderr.write(f"okrt: cannot probe {spec.name}: {one_line(str(error))}\n")
         return 1

@@ -53,6 +53,13 @@ def key_of(episode: Episode) -> Key:
     )
 
 
+def case_id(key: Key, repeats: bool = False) -> str:
+    """Returns the name of a case, `label-contract-tier-seed`, with the repeat where there are
+    `repeats`."""
+    name = f"{key.model}-{key.contract}-{key.tier}-{key.seed}"
+    return f"{name}-r{key.repeat + 1}" if repeats else name
+
+
 def plan_of(keys: Iterable[Key]) -> Plan:
     """Returns the plan that holds each of the keys once, whatever their order."""
     seeds: dict[tuple[str, str, str, str, str, int], list[int]] = {}

@@ -34,12 +34,6 @@ def cases_of(mark: pytest.Mark, options: Options) -> list[CaseSpec]:
     return cases(family, tiers, seeds, options)
 
 
-def case_id(case: CaseSpec, options: Options) -> str:
-    """Returns `label-contract-tier-seed`, and the repeat where there are several."""
-    name = f"{case.model.label}-{case.contract.name}-{case.tier}-{case.seed}"
-    return f"{name}-r{case.repeat + 1}" if options.repeats > 1 else name
-
-
 def _tiers(value: Any) -> tuple[str, ...]:
     tiers = (value,) if isinstance(value, str) else _listed("tiers", value)
     if not tiers:

@@ -20,12 +20,14 @@ from okrt.engines.limits import NotRun
 from okrt.engines.runner import Ahead
 from okrt.errors import StoreError, UsageError
 from okrt.models.checkpoint import weight_bytes
+from okrt.report.colour import painted, unpainted
 from okrt.selection.cases import CaseSpec
 from okrt.store import decode_episode
 from okrt.types import Episode
 from pytest_okrt import workers
 from pytest_okrt.recorder import Recorder
 from pytest_okrt.session import COLLECT_ERROR, OkrtSession, manifest_of, selected
+from pytest_okrt.status import Status, status
 
 MARGIN_S = 0.05
 """The timer of the session's end goes off so much later: it must not find a moment left."""
@@ -44,6 +46,7 @@ class Controller(OkrtSession):
         self._crashes: Counter[str] = Counter()
         self._record = self._recorder.record
         self._timer: Timer | None = None
+        self._status: Status | None = None
 
     def pytest_report_header(self) -> list[str]:
         """Says what each worker will hold: a checkpoint is loaded by every one of them."""
@@ -73,8 +76,7 @@ class Controller(OkrtSession):
             return True
         if wanted:
             self._begin(manifest_of(session.items), wanted)
-            add = self._recorder.add
-            self._ahead = Ahead(self.runner, wanted, add, self._record.finished)
+            self._ahead = Ahead(self.runner, wanted, self._add, self._record.finished)
         return None
 
     def obtain(self, item: pytest.Item, spec: CaseSpec) -> Episode:
@@ -85,6 +87,14 @@ class Controller(OkrtSession):
         except NotRun:
             self._record.not_run.add(item.nodeid)
             raise
+        finally:
+            if self._status is not None:
+                self._status.clear()  # the test may write
+
+    def _add(self, episode: Episode) -> None:
+        self._recorder.add(episode)
+        if self._status is not None:
+            self._status.show()
 
     # -- in charge of workers --------------------------------------------------------------------
 
@@ -151,11 +161,14 @@ class Controller(OkrtSession):
         self._recorder.start(manifest, self.runner, cases)
         self.runner.session_over = self._record.limits.over
         workers.remove_others(self.workers)
+        self._status = status(self.config, lambda: f"okrt: {self._record.progress()}")
 
     # -- both ------------------------------------------------------------------------------------
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self._status is not None:
+            self._status.close()
         if self._ahead is not None:
             self._ahead.close()
         if self._timer is not None:
@@ -170,5 +183,7 @@ class Controller(OkrtSession):
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if self._record.is_open:
+            terminal = terminalreporter._tw
+            paint = painted if terminal.hasmarkup else unpainted
             terminalreporter.section("okrt")
-            terminalreporter.write_line(self._record.summary(terminalreporter._tw.fullwidth))
+            terminalreporter.write_line(self._record.summary(terminal.fullwidth, paint))

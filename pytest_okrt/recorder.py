@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import pytest
@@ -18,8 +17,6 @@ from okrt.selection.arguments import Options
 from okrt.selection.cases import CaseSpec
 from okrt.types import Episode
 
-PROGRESS_S = 10.0
-
 
 class Recorder:
     """An `okrt.engines.record.Record` that ends the session where it cannot be written."""
@@ -28,8 +25,6 @@ class Recorder:
         arguments = [str(argument) for argument in config.invocation_params.args]
         self.record = Record(path, options, ["pytest", *arguments], config.rootpath)
         self.manifest: Mapping[str, Any] = {}
-        self._config = config
-        self._spoke = monotonic()
 
     def start(self, manifest: Mapping[str, Any], runner: Runner, cases: Sequence[CaseSpec]) -> None:
         """Makes the run directory, or goes on in it. Where that, a sandbox or a model cannot be
@@ -47,17 +42,6 @@ class Recorder:
             self.record.add(episode)
         except StoreError as error:
             pytest.exit(f"okrt: {error}", returncode=pytest.ExitCode.INTERNAL_ERROR)
-        self._progress()
-
-    def _progress(self) -> None:
-        reporter = self._config.pluginmanager.getplugin("terminalreporter")
-        now = monotonic()
-        if reporter is None or not reporter.isatty or self._config.getoption("verbose") < 0:
-            return
-        if now - self._spoke >= PROGRESS_S:
-            self._spoke = now
-            reporter.ensure_newline()
-            reporter.write_line(f"okrt: {self.record.progress()}")
 
 
 def _key(case: Mapping[str, Any]) -> Key:

@@ -14,11 +14,12 @@ import pytest
 
 from okrt.engines.runner import Runner
 from okrt.errors import OkrtError, UsageError
+from okrt.plan import case_id
 from okrt.redact import without_secrets
 from okrt.selection.arguments import Given, read_options
 from okrt.selection.cases import CaseSpec
 from okrt.types import Episode
-from pytest_okrt.cases import FIXTURES, case_id, cases_of
+from pytest_okrt.cases import FIXTURES, cases_of
 from pytest_okrt.options import value_of
 from pytest_okrt.properties import properties
 from pytest_okrt.workers import Manifest
@@ -56,7 +57,7 @@ class OkrtSession:
             cases = cases_of(mark, self.options)
         except UsageError as error:
             raise pytest.Collector.CollectError(f"{COLLECT_ERROR}{error}") from None
-        ids = [case_id(case, self.options) for case in cases]
+        ids = [case_id(case.key, self.options.repeats > 1) for case in cases]
         metafunc.parametrize("okrt_case", cases, ids=ids, indirect=True)
 
     def episode(self, item: pytest.Item, spec: CaseSpec) -> Episode:

@@ -16,6 +16,7 @@ ARROWS: dict[str, set[str]] = {
     "okrt.errors": set(),
     "okrt.redact": set(),
     "okrt.plan": {"okrt.types"},
+    "okrt.progress": set(),
     "okrt.families": {"okrt.types", "okrt.errors"},
     "okrt.runtimes": {"okrt.types", "okrt.errors"},
     "okrt.models": {"okrt.types", "okrt.errors", "okrt.redact"},
@@ -27,7 +28,10 @@ ARROWS: dict[str, set[str]] = {
     "okrt.prompts": {"okrt.types", "okrt.errors"},
     "okrt.episode": {"okrt.types", "okrt.parse", "okrt.prompts"},
     "okrt.run": {"okrt.types", "okrt.errors", "okrt.redact", "okrt.prompts", "okrt.episode"},
-    "okrt.report": {"okrt.types", "okrt.errors", "okrt.parse", "okrt.analysis", "okrt.store"},
+    "okrt.report": {
+        "okrt.types", "okrt.errors", "okrt.redact", "okrt.plan", "okrt.parse", "okrt.progress",
+        "okrt.analysis", "okrt.store", "okrt.index",
+    },
     "okrt.merge": {
         "okrt.types", "okrt.errors", "okrt.plan", "okrt.store", "okrt.index", "okrt.analysis",
         "okrt.report",
@@ -47,26 +51,29 @@ ARROWS: dict[str, set[str]] = {
     },
     "okrt.engines": {
         "okrt.types", "okrt.errors", "okrt.analysis", "okrt.index", "okrt.models", "okrt.plan",
-        "okrt.prompts", "okrt.redact", "okrt.report", "okrt.run", "okrt.runtimes",
-        "okrt.selection", "okrt.specs", "okrt.store",
+        "okrt.progress", "okrt.prompts", "okrt.redact", "okrt.report", "okrt.run",
+        "okrt.runtimes", "okrt.selection", "okrt.specs", "okrt.store",
+    },
+    "okrt.audit": {
+        "okrt.types", "okrt.errors", "okrt.parse", "okrt.progress", "okrt.analysis",
     },
     "okrt.exports": {
-        "okrt.types", "okrt.errors", "okrt.store", "okrt.plan", "okrt.index", "okrt.analysis",
-        "okrt.models", "okrt.report",
+        "okrt.types", "okrt.errors", "okrt.redact", "okrt.store", "okrt.plan", "okrt.index",
+        "okrt.analysis", "okrt.models", "okrt.report",
     },
-    "okrt.audit": {"okrt.types", "okrt.errors", "okrt.parse", "okrt.analysis"},
     "okrt.probe": {
-        "okrt.types", "okrt.errors", "okrt.runtimes", "okrt.specs", "okrt.report",
+        "okrt.types", "okrt.errors", "okrt.progress", "okrt.runtimes", "okrt.specs",
+        "okrt.report",
     },
-    "okrt.fit": {"okrt.errors", "okrt.audit", "okrt.probe", "okrt.report"},
+    "okrt.fit": {"okrt.errors", "okrt.progress", "okrt.audit", "okrt.probe", "okrt.report"},
     "okrt.cli": {
         "okrt.types", "okrt.errors", "okrt.store", "okrt.analysis", "okrt.report", "okrt.specs",
         "okrt.runtimes", "okrt.audit", "okrt.probe", "okrt.fit", "okrt.merge", "okrt.redact",
-        "okrt.engines", "okrt.baselines", "okrt.exports",
+        "okrt.engines", "okrt.baselines", "okrt.exports", "okrt.progress",
     },
     "pytest_okrt": {
         "okrt.types", "okrt.errors", "okrt.store", "okrt.analysis", "okrt.report", "okrt.specs",
-        "okrt.run", "okrt.models", "okrt.plan", "okrt.runtimes", "okrt.redact",
+        "okrt.run", "okrt.models", "okrt.plan", "okrt.progress", "okrt.runtimes", "okrt.redact",
         "okrt.selection", "okrt.engines",
     },
     "training": {

@@ -52,6 +52,7 @@ class Brief:
     relative_score: float | None
     solved: bool | None
     turns: int | None
+    tool_calls: int | None
     prompt_tokens: int | None
     completion_tokens: int | None
     new_tokens: int | None

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import msgspec
@@ -15,12 +14,12 @@ from okrt.audit.page import page
 from okrt.audit.text import text
 from okrt.audit.totals import Audit, audit_files
 from okrt.errors import UsageError
+from okrt.progress import Line
 
 HELP = "say which contract traces teach: whether their blocks rely on the ones before"
 EXAMPLE = "okrt audit okrt-runs/20260101-120000-ab12cd --fail-unless persistent"
 SCHEMA = 1
 """Of what `--json` prints."""
-_PROGRESS_S = 0.2
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +48,10 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         UsageError: nothing could be read, or the page not be written.
     """
-    audit = audit_files(options.files, frozenset(options.provided), _progress())
+    with closing(Line(sys.stderr)) as line:
+        audit = audit_files(
+            options.files, frozenset(options.provided), lambda read: line.tell(f"{read:,} episodes")
+        )
     if not audit.formats:
         first = audit.unread_first[0] if audit.unread_first else None
         why = f"; {first.where}: {first.reason}" if first else ": it is empty"
@@ -79,22 +81,6 @@ def as_json(audit: Audit) -> dict[str, Any]:
         for shown in audit.kept.get("mixed", ())
     }
     return {"schema": SCHEMA, **fields, "contradictions": contradictions}
-
-
-def _progress() -> Callable[[int], None]:
-    """Returns what rewrites one line at a terminal, and else says nothing."""
-    if not sys.stderr.isatty():
-        return lambda episodes: None
-    last = monotonic()
-
-    def tell(episodes: int) -> None:
-        nonlocal last
-        if monotonic() - last > _PROGRESS_S:
-            last = monotonic()
-            sys.stderr.write(f"\r{episodes:,} episodes\r")
-            sys.stderr.flush()
-
-    return tell
 
 
 def _write(file: Path, content: str) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from time import monotonic
 
 from okrt import specs
 from okrt.engines import far, players, shards
@@ -20,8 +19,10 @@ from okrt.engines.limits import NotRun
 from okrt.engines.record import Record, going_on
 from okrt.engines.runner import Ahead, Runner
 from okrt.errors import OkrtError, StoreError, UsageError
-from okrt.plan import Key, key_of
+from okrt.plan import Key, case_id, key_of
+from okrt.progress import Line
 from okrt.redact import without_secrets
+from okrt.report.colour import painter
 from okrt.selection.arguments import Given, Options, read_options
 from okrt.selection.cases import CaseSpec, cases
 from okrt.selection.options import OPTIONS
@@ -32,8 +33,6 @@ EXAMPLE = "okrt run --model expert:stateless --runtime stateless --tier micro --
 TIERS = {"opaque_knapsack": ("easy",)}
 """Where none is given; of another family the first. As in the shipped evaluation, and so is:"""
 SEEDS = range(100)
-PIPED_S = 30.0
-"""Between two lines of progress that nobody sees at a terminal."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -131,7 +130,7 @@ def _recorded(
         there = [case for case in wanted if case.key not in record.finished]
         missing = [case for case in there if case.key not in taken]
         if cluster is None:
-            _play(runner, record, missing)
+            _play(runner, options, record, missing)
         else:
             _play_far(runner, options, record, missing, cluster)
     except KeyboardInterrupt:
@@ -140,35 +139,40 @@ def _recorded(
         status, broke_off = 1, without_secrets(str(error))
     finally:
         record.close()
-    sys.stdout.write(record.summary(shutil.get_terminal_size((100, 24)).columns) + "\n")
+    width = shutil.get_terminal_size((100, 24)).columns
+    sys.stdout.write(record.summary(width, painter(sys.stdout)) + "\n")
     if broke_off:
         kept = f"what was finished is kept, to go on: {going_on(command, path)}"
         sys.stderr.write(f"okrt: {broke_off}; {kept}\n")
     return status or int(not record.complete or bool(record.not_written))
 
 
-def _play(runner: Runner, record: Record, missing: Sequence[CaseSpec]) -> None:
+def _play(runner: Runner, options: Options, record: Record, missing: Sequence[CaseSpec]) -> None:
     """Runs the cases. A model that cannot be had is told of once; its cases stay missing."""
-    progress = _Progress(record)
-    ahead = Ahead(runner, missing, record.add)
+    shown = Line(sys.stderr)
     told: set[str] = set()
+
+    def add(episode: Episode) -> None:
+        record.add(episode)
+        shown.tell(lambda: f"okrt: {record.progress()}")
+
+    ahead = Ahead(runner, missing, add)
     try:
         for case in missing:
             try:
                 ahead.take(case)
             except NotRun:
-                record.not_run.add(_name(case))
+                record.not_run.add(case_id(case.key, options.repeats > 1))
             except StoreError:
                 raise
             except OkrtError as error:
                 if str(error) not in told:
-                    progress.clear()
+                    shown.close()
                     sys.stderr.write(f"okrt: {without_secrets(str(error))}\n")
                 told.add(str(error))
-            progress.tell()
     finally:
         ahead.close()
-        progress.clear()
+        shown.close()
 
 
 def _play_far(
@@ -179,8 +183,8 @@ def _play_far(
     cluster: far.Cluster,
 ) -> None:
     """Runs the cases on a cluster. Why some have no episode is told of once."""
-    progress = _Progress(record)
-    left = {case.key: _name(case) for case in missing}
+    shown = Line(sys.stderr)
+    left = {case.key: case_id(case.key, options.repeats > 1) for case in missing}
     asked = {case.model.label for case in missing}
     cards = {model.label: runner.card(model) for model in options.models if model.label in asked}
     told: set[str] = set()
@@ -188,7 +192,7 @@ def _play_far(
     def tell(line: str) -> None:
         if line not in told:
             told.add(line)
-            progress.clear()
+            shown.close()
             sys.stderr.write(f"okrt: {without_secrets(line)}\n")
 
     playing = players.play_cases(
@@ -202,13 +206,13 @@ def _play_far(
             elif found.kind == "error":
                 tell(found.why)
                 left.pop(found.key)
-            progress.tell()
+            shown.tell(lambda: f"okrt: {record.progress()}")
     finally:
         playing.close()
         for key in _take_shards(record) if left else ():
             left.pop(key, None)
         shards.remove(record.path)
-        progress.clear()
+        shown.close()
     record.not_run |= set(left.values())
 
 
@@ -222,31 +226,5 @@ def _take_shards(record: Record) -> set[Key]:
     return taken
 
 
-def _name(case: CaseSpec) -> str:
-    name = f"{case.model.label}-{case.contract.name}-{case.tier}-{case.seed}"
-    return f"{name}-r{case.repeat + 1}" if case.repeat else name
-
-
 def _new_path() -> Path:
     return Path.cwd() / "okrt-runs" / f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-
-
-class _Progress:
-    """One line on stderr: rewritten at a terminal, another now and then elsewhere."""
-
-    def __init__(self, record: Record) -> None:
-        self._record = record
-        self._terminal = sys.stderr.isatty()
-        self._spoke = monotonic()
-
-    def tell(self) -> None:
-        now = monotonic()
-        if now - self._spoke >= (0.2 if self._terminal else PIPED_S):
-            self._spoke = now
-            line = f"okrt: {self._record.progress()}"
-            sys.stderr.write(f"\r{line}\x1b[K" if self._terminal else f"{line}\n")
-            sys.stderr.flush()
-
-    def clear(self) -> None:
-        if self._terminal:
-            sys.stderr.write("\r\x1b[K")

@@ -14,7 +14,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import msgspec
@@ -24,12 +23,14 @@ from okrt.analysis.rows import row
 from okrt.engines import resuming
 from okrt.engines.finished import NOTHING, Finished, finished
 from okrt.engines.limits import SessionLimits
+from okrt.engines.pace import Pace
 from okrt.engines.runner import Runner
 from okrt.errors import StoreError
 from okrt.index import missing_shards, plan_in, shards_in
 from okrt.models.endpoint import names_server
 from okrt.plan import Key, Plan, key_of
 from okrt.redact import without_secrets
+from okrt.report.colour import Paint, unpainted
 from okrt.report.directory import Derivation
 from okrt.report.texts import time_spent
 from okrt.runtimes.contracts import PERSISTENT
@@ -70,7 +71,7 @@ class Record:
         self._derivation = Derivation(path)
         self._seen: set[Key] = set()
         self._broken: set[Key] = set()
-        self._started = monotonic()
+        self._pace = Pace()
 
     @property
     def is_open(self) -> bool:
@@ -111,7 +112,7 @@ class Record:
         else:
             self._directory.write_run(self._run)
         self._derivation = Derivation(self.path)  # its rows wait in that directory
-        self._started = monotonic()
+        self._pace = Pace()
 
     def add(self, episode: Episode) -> None:
         """Writes an episode unless it is there already. Raises StoreError: it cannot be written."""
@@ -122,7 +123,9 @@ class Record:
         self._seen.add(key)
         if episode.failure is not None:
             self._broken.add(key)
-        self._derivation.add(row(episode))
+        derived = row(episode)
+        self._derivation.add(derived)
+        self._pace.add(derived)
         self.limits.spend(episode)
 
     def close(self) -> None:
@@ -153,15 +156,11 @@ class Record:
 
     def progress(self) -> str:
         """Returns how many episodes there are, how fast they come, and when they will be there."""
-        new = len(self._seen) - len(self.finished)
-        rate = new / max(monotonic() - self._started, 1e-9)
-        total = plan.size(self._plan)
-        line = f"{len(self._seen)}/{total} episodes, {rate:.1f}/s"
-        return f"{line}, {(total - len(self._seen)) / rate / 60:.1f} min left" if new else line
+        return self._pace.text(len(self._seen), plan.size(self._plan))
 
-    def summary(self, width: int) -> str:
+    def summary(self, width: int, paint: Paint = unpainted) -> str:
         """Returns the tables, and what there is to say of the session; after `close`."""
-        lines = [self._derivation.terminal(width).rstrip("\n"), ""]
+        lines = [self._derivation.terminal(width, paint).rstrip("\n"), ""]
         complete = self.complete
         if not complete:
             broken = len(self._broken)

@@ -15,7 +15,7 @@ import msgspec
 from okrt import plan, specs
 from okrt.engines.finished import Finished
 from okrt.errors import StoreError, UsageError
-from okrt.plan import Key, Plan, differences
+from okrt.plan import Key, Plan, case_id, differences, key_of
 from okrt.prompts import prompt_digest
 from okrt.run import identity, name_of, unaddressed
 from okrt.selection.cases import CaseSpec
@@ -69,8 +69,7 @@ def check_plan(path: Path, planned: Plan, wanted: Iterable[Key]) -> None:
     strange = sorted(set(wanted) - known)
     if strange:
         first = strange[0]
-        named = f"{first.model}-{first.contract}-{first.tier}-{first.seed}"
-        _refuse(path, f"{len(known)} cases", [f"{named} is asked for and not among them"])
+        _refuse(path, f"{len(known)} cases", [f"{case_id(first)} is asked for and not among them"])
 
 
 def check_models(path: Path, run: Mapping[str, Any], cards: Mapping[str, ModelCard]) -> None:
@@ -112,8 +111,11 @@ def _check_name(
         return
     prompt = prompt_digest(episode.task, contract, settings)
     lines = differences({"prompt_digest": episode.prompt_digest}, {"prompt_digest": prompt})
-    where = f"{card.label}-{contract.name}-{episode.task.tier}-{episode.task.seed}"
-    _refuse(path, f"other prompts or models, {where}", lines or [f"{episode.id} has another id"])
+    _refuse(
+        path,
+        f"other prompts or models, {case_id(key_of(episode))}",
+        lines or [f"{episode.id} has another id"],
+    )
 
 
 def check_tasks(path: Path, finished: Finished, cases: Iterable[CaseSpec]) -> None:

@@ -1,1 +1,1 @@
-"""Runs as files that other tools read: Parquet, `datasets` folders, CSV, Inspect AI logs."""
+"""A run in the forms that others read: tables, cards, files of other tools."""

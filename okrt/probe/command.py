@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from typing import TextIO
 
 import msgspec
 
@@ -18,6 +16,7 @@ from okrt.probe.probing import probe
 from okrt.probe.spec import target_spec
 from okrt.probe.table import table
 from okrt.probe.target import ProbeError
+from okrt.progress import Line
 from okrt.report.plain import one_line
 
 TARGETS = """targets:
@@ -37,7 +36,7 @@ Sends an interpreter small blocks of Python and says what it keeps: from block t
 an error, past a time limit, between sessions. Exit status: 0 probed, 1 the target cannot be
 probed, 2 a mistake.
 """
-_LINE_S = 10.0
+LINE_S = 10.0
 """Seconds between two messages of progress that are not at a terminal."""
 
 
@@ -87,8 +86,8 @@ def run(options: argparse.Namespace) -> int:
     spec = target_spec(words, options.keep, options.end, options.tool, options.argument)
     limits = _limits(options)
     try:
-        with closing(Progress(sys.stderr)) as progress:
-            found = probe(spec, limits, progress)
+        with closing(Line(sys.stderr, pause_s=0, piped_s=LINE_S)) as line:
+            found = probe(spec, limits, progress(line))
     except ProbeError as error:
         sys.stderr.write(f"okrt: cannot probe {spec.name}: {one_line(str(error))}\n")
         return 1
@@ -129,24 +128,6 @@ def _limits(options: argparse.Namespace) -> Limits:
     return limits
 
 
-class Progress:
-    """What is being asked: one rewritten line at a terminal, else a line now and then."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._terminal = stream.isatty()
-        self._next = time.monotonic() + (0.0 if self._terminal else _LINE_S)
-
-    def __call__(self, name: str, at: int, of: int) -> None:
-        if time.monotonic() < self._next:
-            return
-        text = f"{at}/{of} {name}"
-        self._stream.write(f"\r{text}\x1b[K" if self._terminal else f"okrt probe: {text}\n")
-        self._stream.flush()
-        if not self._terminal:
-            self._next = time.monotonic() + _LINE_S
-
-    def close(self) -> None:
-        if self._terminal:
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
+def progress(line: Line) -> Callable[[str, int, int], None]:
+    """Returns what says which law is being asked, and how many there are."""
+    return lambda name, at, of: line.tell(f"okrt probe: {at}/{of} {name}")

@@ -1,1 +1,3 @@
-"""Rows and episodes -> text for people. Pure functions; nothing here prints or reads a file."""
+"""Rows and episodes -> text for people. Pure functions, but for `reading`, `directory` and
+`command`, which read a run, write what is derived from it, and print.
+"""

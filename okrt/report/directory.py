@@ -20,6 +20,7 @@ from okrt.analysis.brief import Brief, brief
 from okrt.analysis.cells import Table, tables
 from okrt.analysis.rows import Row, encode
 from okrt.errors import StoreError
+from okrt.report.colour import Paint, unpainted
 from okrt.report.contrasts import Claims, claims
 from okrt.report.tables import markdown, terminal
 from okrt.store import REPORT, replace_file, write_rows
@@ -70,9 +71,9 @@ class Derivation:
         """What is claimed of the models of each table; made likewise."""
         return claims(self.tables)
 
-    def terminal(self, width: int) -> str:
+    def terminal(self, width: int, paint: Paint = unpainted) -> str:
         """Returns `okrt.report.tables.terminal` of the rows."""
-        return terminal(self.briefs, width, self.tables, self.claims)
+        return terminal(self.briefs, width, self.tables, self.claims, paint)
 
     def write(self, run: Mapping[str, Any]) -> None:
         """Writes `rows.jsonl` and `report.md`. Raises: see `derive`."""

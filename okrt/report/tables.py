@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from okrt.analysis.brief import Brief, briefs
-from okrt.analysis.cells import AXES, Table, tables
+from okrt.analysis.cells import AXES, Cell, Table, tables
 from okrt.analysis.rows import Row
 from okrt.report import contrasts
+from okrt.report.colour import Paint, Style, unpainted
 from okrt.report.contrasts import Claims, claims
 from okrt.report.plain import one_line, plain
 from okrt.report.texts import failures, figures, names, notes, title
@@ -41,24 +42,25 @@ def terminal(
     width: int = 100,
     made: Sequence[Table] | None = None,
     said: Sequence[Claims] | None = None,
+    paint: Paint = unpainted,
 ) -> str:
-    """Returns the tables as plain text, and the infrastructure failures.
+    """Returns the tables as text, and the infrastructure failures.
 
     Contracts that do not fit beside one another in `width` columns are set below one another; a
     single one is never cut. `made` are the tables of these rows and `said` the claims of their
-    models, where they were made before: the intervals of many tasks take their time. Ends in a
-    newline.
+    models, where they were made before: the intervals of many tasks take their time. `paint` puts
+    colour to them. Ends in a newline.
     """
     kept = list(briefs(rows))
     made = tables(kept) if made is None else made
     said = claims(made) if said is None else said
     parts = []
     for table, its in zip(made, said, strict=True):
-        parts.append("\n".join(_section(table, width)))
+        parts.append("\n".join(_section(table, width, paint)))
         if lines := contrasts.lines(its, max(width, _NARROWEST)):
-            parts.append("\n".join(lines))
+            parts.append("\n".join([paint("heading", lines[0]), *lines[1:]]))
     if broken := failures(kept):
-        parts.append("\n".join([broken[0], *_wrapped(broken[1:], width)]))
+        parts.append("\n".join([paint("bad", broken[0]), *_wrapped(broken[1:], width)]))
     return ("\n\n".join(parts) or NO_EPISODES) + "\n"
 
 
@@ -92,22 +94,52 @@ def markdown(
     return "\n".join(lines) + "\n"
 
 
-def _section(table: Table, width: int) -> list[str]:
+def _section(table: Table, width: int, paint: Paint) -> list[str]:
     shown = figures(table)
     named = names(table)
-    lines = textwrap.wrap(plain(title(table)), max(width, _NARROWEST), break_on_hyphens=False)
-    lines += _wrapped(notes(table), width)
+    head = textwrap.wrap(plain(title(table)), max(width, _NARROWEST), break_on_hyphens=False)
+    lines = [paint("heading", line) for line in head]
+    lines += [paint("faint", line) for line in _wrapped(notes(table), width)]
     first = max([len(name) for model in shown.values() for name, _ in model], default=0) + 2
     texts = [text for model in shown.values() for _, cells in model for text in cells]
     column = max(map(len, [*texts, *table.contracts]))
     beside = max(1, (width - first) // (column + _GAP))
     for start in range(0, len(table.contracts), beside):
         chosen = slice(start, start + beside)
-        lines += ["", _line("", table.contracts[chosen], first, column)]
+        across = _line("", table.contracts[chosen], first, column)
+        named_there = across.lstrip()
+        lines += ["", across.removesuffix(named_there) + paint("heading", named_there)]
         for model, cells in shown.items():
-            lines.append(one_line(named[model]))
-            lines += [_line(f"  {name}", text[chosen], first, column) for name, text in cells]
+            lines.append(paint("heading", one_line(named[model])))
+            for name, text in cells:
+                plainly = _line(f"  {name}", text[chosen], first, column)
+                alarms = [_alarm(name, table.cells.get((model, c))) for c in table.contracts]
+                lines.append(_painted(plainly, text[chosen], alarms[chosen], paint))
     return lines
+
+
+def _alarm(name: str, cell: Cell | None) -> Style | None:
+    """How a figure is painted that says that something went wrong."""
+    if cell is not None and name in _ALARMS:
+        style, measure = _ALARMS[name]
+        return style if measure(cell) else None
+    return None
+
+
+_ALARMS: Mapping[str, tuple[Style, Callable[[Cell], float | None]]] = {
+    "missing-variable episodes": ("lost", lambda cell: cell.missing_variable_rate.value),
+    "lost-variable episodes": ("lost", lambda cell: cell.lost_rate.value),
+    "infrastructure failures": ("bad", lambda cell: cell.failures),
+}
+
+
+def _painted(line: str, texts: Sequence[str], alarms: Sequence[Style | None], paint: Paint) -> str:
+    """Returns the line with those of its texts, found from the right, painted that are to be."""
+    done, rest = "", line
+    for text, style in zip(reversed(texts), reversed(alarms), strict=True):
+        rest, found, after = rest.rpartition(text)
+        done = (paint(style, found) if style else found) + after + done
+    return rest + done
 
 
 def _wrapped(lines: Iterable[str], width: int) -> list[str]:

@@ -1,36 +1,76 @@
 """One episode as readable text.
 
 What the model or its code wrote stands behind a bar and with its control characters escaped, so
-that it can neither steer a terminal nor pass for a line of the transcript.
+that it can neither steer a terminal nor pass for a line of the transcript. A terminal would break
+long lines without a bar: for one, lines are broken here.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 from okrt.analysis.missing import MissingVariable, missing_variables
 from okrt.analysis.rows import Row, row
-from okrt.report.plain import one_line, plain
+from okrt.report.colour import Paint, Style, unpainted
+from okrt.report.plain import one_line, pieces, plain
 from okrt.types import Episode, Execution, ToolCall, Turn
 
 UNKNOWN = "not measured"
+BAR, BROKEN = "  | ", "  : "
+"""Before a line of what was said, and before the rest of one that was too long for the terminal."""
+_NARROWEST = 20
+"""Columns; below it lines are broken as if there were so many."""
+_Line = tuple[Style | None, str]
+"""A line, and how it is painted."""
 
 
-def transcript(episode: Episode) -> str:
-    """Returns the episode as text that ends in a newline."""
-    lines = [*_header(episode, row(episode))]
+def transcript(episode: Episode, width: int | None = None, paint: Paint = unpainted) -> str:
+    """Returns the episode as text that ends in a newline.
+
+    Args:
+        episode: any; one that was broken off has no turns.
+        width: columns after which lines are broken; None: they are as long as they are.
+        paint: puts colour to a line.
+    """
+    return "".join(
+        f"{text if style is None else paint(style, text)}\n"
+        for line in _lines(episode)
+        for style, text in _fitted(line, width)
+    )
+
+
+def _lines(episode: Episode) -> Iterator[_Line]:
+    yield from _header(episode, row(episode))
+    yield None, ""
     if episode.trajectory is None:
-        return "\n".join([*lines, "", "no trajectory: the episode was broken off"]) + "\n"
-    lines += ["", "prompt", *_quoted(episode.trajectory.prompt)]
+        yield "bad", "no trajectory: the episode was broken off"
+        return
+    yield "heading", "prompt"
+    yield from _quoted(episode.trajectory.prompt)
     turns = episode.trajectory.turns
     for number, (turn, missing) in enumerate(
         zip(turns, missing_variables(turns, episode.tools), strict=True), start=1
     ):
-        lines += ["", *_turn(number, turn, missing)]
-    return "\n".join([*lines, "", f"ending: {episode.trajectory.ending}"]) + "\n"
+        yield None, ""
+        yield from _turn(number, turn, missing)
+    ending = episode.trajectory.ending
+    yield None, ""
+    yield None if ending == "finished" else "bad", f"ending: {ending}"
 
 
-def _header(episode: Episode, derived: Row) -> list[str]:
+def _fitted(line: _Line, width: int | None) -> Iterator[_Line]:
+    style, text = line
+    if width is None:
+        yield line
+        return
+    first, *rest = pieces(text, max(width, _NARROWEST))
+    yield style, first
+    for piece in pieces("".join(rest), max(width, _NARROWEST) - len(BROKEN)) if rest else ():
+        yield style, f"{BROKEN if text.startswith(BAR) else ' ' * len(BROKEN)}{piece}"
+
+
+def _header(episode: Episode, derived: Row) -> list[_Line]:
     settings, model = episode.settings, episode.model
     fields = {
         "episode": episode.id,
@@ -46,7 +86,10 @@ def _header(episode: Episode, derived: Row) -> list[str]:
         "tokens": f"{_count(derived.total_tokens)} in all, {_count(derived.new_tokens)} new, "
         f"{_count(derived.completion_tokens)} generated",
     }
-    return [f"{name:<10}{one_line(text, 500)}" for name, text in fields.items()]
+    styles: dict[str, Style] = {"episode": "heading"}
+    if episode.failure is not None:
+        styles["outcome"] = "bad"
+    return [(styles.get(name), f"{name:<10}{one_line(t, 500)}") for name, t in fields.items()]
 
 
 def _outcome(episode: Episode) -> str:
@@ -64,29 +107,34 @@ def _outcome(episode: Episode) -> str:
     return f"score {outcome.score:.3f}, {'solved' if outcome.solved else 'not solved'}{metrics}"
 
 
-def _turn(number: int, turn: Turn, missing: MissingVariable | None) -> list[str]:
+def _turn(number: int, turn: Turn, missing: MissingVariable | None) -> Iterator[_Line]:
     usage = turn.completion.usage
+    read, generated = _count(usage.prompt_tokens), _count(usage.completion_tokens)
+    yield "heading", f"turn {number}: {read} tokens read, {generated} generated"
     cut = " (cut by the length limit)" if turn.completion.finish_reason == "length" else ""
-    lines = [
-        f"turn {number}: {_count(usage.prompt_tokens)} tokens read, "
-        f"{_count(usage.completion_tokens)} generated",
-        f"reply{cut}",
-        *_quoted(turn.reply if turn.call is None else turn.reply[: turn.call.start].rstrip()),
-    ]
+    yield "faint", f"reply{cut}"
+    said = turn.reply if turn.call is None else turn.reply[: turn.call.start].rstrip()
+    yield from _quoted(said, turn.code)
     if turn.call is not None:  # its code is hard to read as JSON
         written = turn.call.arguments if turn.code is None else turn.code.rstrip("\n")
-        lines += [f"call: {one_line(turn.call.name)}", *_quoted(written)]
+        yield "faint", f"call: {one_line(turn.call.name)}"
+        yield from _quoted(written, turn.code)
     if turn.discarded_chars:
-        lines.append(f"{turn.discarded_chars} more characters were dropped from the history")
+        yield None, f"{turn.discarded_chars} more characters were dropped from the history"
     if turn.reply_problem is not None:
-        lines.append(f"problem: {turn.reply_problem}")
-    lines.append("block: none was run" if turn.execution is None else _block(turn.execution))
+        yield "bad", f"problem: {turn.reply_problem}"
+    if turn.execution is None:
+        yield None, "block: none was run"
+    else:
+        yield None if turn.execution.status == "ok" else "bad", _block(turn.execution)
     if missing is not None and turn.execution is not None:
         name = turn.execution.missing_name or "its name is not known"
-        lines.append(f"missing variable: {missing} ({one_line(name)})")
+        yield "lost", f"missing variable: {missing} ({one_line(name)})"
     if turn.observation:
-        return [*lines, "observation", *_quoted(turn.observation)]
-    return [*lines, *_unseen(turn.execution)]
+        yield "faint", "observation"
+        yield from _quoted(turn.observation)
+    else:
+        yield from _unseen(turn.execution)
 
 
 def _block(execution: Execution) -> str:
@@ -111,16 +159,22 @@ def _calls(calls: tuple[ToolCall, ...]) -> str:
     return "tool calls: " + (", ".join(texts) or "none")
 
 
-def _unseen(execution: Execution | None) -> list[str]:
+def _unseen(execution: Execution | None) -> Iterator[_Line]:
     """What the last block put out, which the model was not shown any more."""
-    if execution is None:
-        return []
-    shown = "\n".join(part for part in (execution.stdout.rstrip("\n"), execution.error) if part)
-    return ["output (not shown to the model)", *_quoted(shown)] if shown else []
+    parts = () if execution is None else (execution.stdout.rstrip("\n"), execution.error)
+    if shown := "\n".join(part for part in parts if part):
+        yield "faint", "output (not shown to the model)"
+        yield from _quoted(shown)
 
 
-def _quoted(text: str) -> list[str]:
-    return [f"  | {line}".rstrip() for line in plain(text).split("\n")]
+def _quoted(text: str, code: str | None = None) -> Iterator[_Line]:
+    """The text behind a bar; the lines of `code`, where the text holds it, as such."""
+    block = (code or "").strip("\n")
+    at = text.find(block) if block else -1
+    first = text.count("\n", 0, at) if at >= 0 else 0
+    end = first + block.count("\n") + 1 if at >= 0 else 0
+    for number, line in enumerate(plain(text).split("\n")):
+        yield "code" if first <= number < end else None, f"{BAR}{line}".rstrip()
 
 
 def _count(tokens: int | None) -> str:

@@ -9,8 +9,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from okrt.analysis.brief import briefs
+from okrt.analysis.cells import tables
 from okrt.analysis.defuse import DEEPEST_BLOCK, LONGEST_BLOCK
 from okrt.analysis.rows import SCHEMA_VERSION, Row, decode, encode, row
+from okrt.analysis.stats import Estimate
+from okrt.report.objects import report_object
 from okrt.types import (
     Completion,
     Episode,
@@ -47,6 +51,17 @@ def test_every_field_of_a_row_is_documented() -> None:
 @pytest.mark.parametrize("noun", NOUNS, ids=lambda noun: noun.__name__)
 def test_every_field_of_an_episode_is_documented(noun: type) -> None:
     assert documented(f"### `{noun.__name__}`") == [field.name for field in fields(noun)]
+
+
+def test_every_field_of_the_report_as_json_is_documented() -> None:
+    rows = list(briefs([row(sample())]))
+    report = report_object(rows, {}, tables(rows))
+    (table,) = report["tables"]
+    (cell,) = table["cells"]
+    assert documented("### Report") == list(report)
+    assert documented("### Table") == list(table)
+    assert documented("### Cell") == list(cell)
+    assert documented("### Estimate") == [field.name for field in fields(Estimate)]
 
 
 def test_the_row_shown_is_a_real_one() -> None:

@@ -7,6 +7,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -19,6 +20,7 @@ from okrt.probe.adapters.mcp import find_tool
 from okrt.probe.report import Report
 from okrt.probe.spec import target_spec
 from okrt.probe.target import TargetSpec
+from okrt.progress import Line
 from tests.probe.interpreters import DIES
 from tests.probe.test_table import PYTHON
 
@@ -150,16 +152,20 @@ def test_help_is_given_before_and_after_the_target(capsys: pytest.CaptureFixture
         run("--help")
 
 
-def test_progress_is_one_rewritten_line_at_a_terminal_and_silent_in_a_pipe() -> None:
+def test_progress_names_each_law_when_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
 
-    for stream, shown in ((Terminal(), "\r3/20 after an error\x1b[K\r\x1b[K"), (io.StringIO(), "")):
-        progress = command.Progress(stream)
-        progress("after an error", 3, 20)
-        progress.close()
-        assert stream.getvalue() == shown
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal()
+    with closing(Line(stream, pause_s=0)) as line:
+        tell = command.progress(line)
+        tell("after an error", 3, 20)
+        tell("past a time limit", 4, 20)
+    assert stream.getvalue() == (
+        "\rokrt probe: 3/20 after an error\x1b[K\rokrt probe: 4/20 past a time limit\x1b[K\r\x1b[K"
+    )
 
 
 def test_importing_the_probe_imports_none_of_its_packages() -> None:
