@@ -43,7 +43,7 @@ ARROWS: dict[str, set[str]] = {
     "okrt.testing": {"okrt.types", "okrt.errors", "okrt.runtimes", "okrt.run", "okrt.specs"},
     "okrt.baselines": {
         "okrt.types", "okrt.errors", "okrt.plan", "okrt.store", "okrt.index", "okrt.analysis",
-        "okrt.report", "okrt.run",
+        "okrt.progress", "okrt.report", "okrt.run",
     },
     "okrt.selection": {
         "okrt.types", "okrt.errors", "okrt.baselines", "okrt.index", "okrt.models", "okrt.plan",
@@ -58,8 +58,8 @@ ARROWS: dict[str, set[str]] = {
         "okrt.types", "okrt.errors", "okrt.parse", "okrt.progress", "okrt.analysis",
     },
     "okrt.exports": {
-        "okrt.types", "okrt.errors", "okrt.redact", "okrt.store", "okrt.plan", "okrt.index",
-        "okrt.analysis", "okrt.models", "okrt.report",
+        "okrt.types", "okrt.errors", "okrt.redact", "okrt.progress", "okrt.store", "okrt.plan",
+        "okrt.index", "okrt.analysis", "okrt.models", "okrt.report",
     },
     "okrt.probe": {
         "okrt.types", "okrt.errors", "okrt.progress", "okrt.runtimes", "okrt.specs",

@@ -6,8 +6,8 @@ import argparse
 import shutil
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
-from time import monotonic
 
 import msgspec
 
@@ -19,6 +19,7 @@ from okrt.baselines.held import Held, read
 from okrt.baselines.saving import save
 from okrt.baselines.text import as_json, refusal, terminal
 from okrt.errors import UsageError
+from okrt.progress import Line
 from okrt.report.plain import one_line
 
 HELP = "save a run as a baseline for later ones, or list those that were saved"
@@ -30,7 +31,6 @@ COMPARE_HELP = (
 COMPARE_EXAMPLE = "okrt compare okrt-runs/20260101-120000-ab12cd release-1 --margin score=0.03"
 INCOMPARABLE = 4
 """Exit status: other tasks or settings. The same as a gate's "incomplete"."""
-_PROGRESS_S = 0.5
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -89,9 +89,11 @@ def run_compare(options: argparse.Namespace) -> int:
         UsageError: an argument is wrong, or one of the two cannot be read.
     """
     margins = checked_margins(options.margin)
-    new, base = (
-        read(saved.find(text, options.folder), _progress()) for text in (options.run, options.base)
-    )
+    with closing(Line(sys.stderr)) as line:
+        new, base = (
+            read(saved.find(text, options.folder), line.tell)
+            for text in (options.run, options.base)
+        )
     for held in (new, base):
         for problem in held.problems:
             sys.stderr.write(f"okrt: {problem}\n")
@@ -116,15 +118,16 @@ def _folder(parser: argparse.ArgumentParser) -> None:
 
 
 def _save(options: argparse.Namespace) -> int:
-    held = save(
-        options.run,
-        options.name,
-        options.folder,
-        transcripts=options.transcripts,
-        replace=options.replace,
-        allow_incomplete=options.allow_incomplete,
-        progress=_progress(),
-    )
+    with closing(Line(sys.stderr)) as line:
+        held = save(
+            options.run,
+            options.name,
+            options.folder,
+            transcripts=options.transcripts,
+            replace=options.replace,
+            allow_incomplete=options.allow_incomplete,
+            progress=line.tell,
+        )
     size = sum(file.stat().st_size for file in held.path.iterdir())
     sys.stdout.write(f"saved {held.path}, {size / 1e3:,.0f} KB: {_said(held)}\n")
     sys.stdout.writelines(f"  {line}\n" for line in _cells(held))
@@ -164,19 +167,3 @@ def _cells(held: Held) -> Iterable[str]:
         for model in sorted({row.model for row in rows}):
             tasks = len({row.task_id for row in rows if row.model == model})
             yield f"{one_line(model, 80)}, {one_line(str(name))}: {tasks} tasks"
-
-
-def _progress() -> Callable[[str], None]:
-    """Returns what rewrites one line at a terminal, and else says nothing."""
-    if not sys.stderr.isatty():
-        return lambda text: None
-    last = monotonic()
-
-    def tell(text: str) -> None:
-        nonlocal last
-        if monotonic() - last > _PROGRESS_S:
-            last = monotonic()
-            sys.stderr.write(f"\r{text}\x1b[K\r")
-            sys.stderr.flush()
-
-    return tell

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import chain
 from pathlib import Path
-from time import monotonic
 
 from okrt.errors import UsageError
 from okrt.exports.place import beside, check_free
 from okrt.exports.source import Entry, Source, Write, open_source
+from okrt.progress import Line
 from okrt.store import EPISODES, Problem
 
 HELP = "write a run as Parquet, a datasets folder, Inspect AI logs or CSV"
 EXAMPLE = "okrt export okrt-runs/20260101-120000-ab12cd --to parquet --out run.parquet"
-_PROGRESS_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +122,10 @@ class _Tally:
 
     def __init__(self) -> None:
         self.count = 0
-        self._tell: Callable[[str], object] | None = None
-        if sys.stderr.isatty():
-            self._tell = sys.stderr.write
 
     def of(self, entries: Iterable[Entry]) -> Iterator[Entry]:
-        last = monotonic()
-        for entry in entries:
-            self.count += 1
-            yield entry
-            if self._tell is not None and monotonic() - last > _PROGRESS_S:
-                last = monotonic()
-                self._tell(f"\r{self.count:,} episodes exported\x1b[K\r")
-                sys.stderr.flush()
+        with closing(Line(sys.stderr)) as line:
+            for entry in entries:
+                self.count += 1
+                yield entry
+                line.tell(f"{self.count:,} episodes exported")
