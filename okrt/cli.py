@@ -20,11 +20,13 @@ from okrt.exports import card_command as carding
 from okrt.exports import command as exports
 from okrt.exports import table_command as tabling
 from okrt.merge import merge
+from okrt.planning import command as planning
 from okrt.probe import command as probe
 from okrt.progress import Line
 from okrt.redact import without_secrets
 from okrt.report import command as reporting
 from okrt.runtimes.probe import assess, doctor, self_test
+from okrt.salt import make_salt, read_salt
 
 EXAMPLES = """examples:
   okrt run --model expert:stateless --seeds 20
@@ -105,11 +107,18 @@ def _parser() -> argparse.ArgumentParser:
     task = add("task", _task, "print a task", "okrt task opaque_knapsack/easy/eval/17")
     task.add_argument("id", metavar="ID", help="family/tier/split/seed")
     task.add_argument("--json", action="store_true", help="with the answers, as JSON")
+    task.add_argument("--salt", type=Path, metavar="FILE", help="the secret of a private task")
+    salt = add("salt", _salt, "make a secret to draw private tasks from", "okrt salt team.salt")
+    salt.add_argument("file", type=Path, metavar="FILE", help="where to write it")
+    salt.add_argument(
+        "--digest", action="store_true", help="print the digest of a file that is there"
+    )
     audit.configure(add("audit", audit.run, audit.HELP, audit.EXAMPLE))
     probe.configure(
         add("probe", probe.run, "say what an interpreter keeps", "okrt probe python -- python -")
     )
     fit.configure(add("fit", fit.run, fit.HELP, fit.EXAMPLE))
+    planning.configure(add("plan", planning.run, planning.HELP, planning.EXAMPLE))
     init = add("init", _init, "write an evaluation of your own to start from", "okrt init evals/")
     init.add_argument("folder", type=Path, metavar="DIR", help="where to write it")
     doctor = add(
@@ -138,11 +147,20 @@ def _merge(options: argparse.Namespace) -> int:
 
 
 def _task(options: argparse.Namespace) -> int:
-    task = specs.task(options.id)
+    task = specs.task(options.id, None if options.salt is None else read_salt(options.salt))
     if options.json:
         print(msgspec.json.format(msgspec.json.encode({"id": task.id, **_fields(task)})).decode())
     else:
         print(f"{task.id}\n\n{task.prompt}")
+    return 0
+
+
+def _salt(options: argparse.Namespace) -> int:
+    file: Path = options.file
+    if options.digest:
+        print(read_salt(file).digest)
+    else:
+        print(f"wrote {file}, digest {make_salt(file).digest}; keep it out of version control")
     return 0
 
 

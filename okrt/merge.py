@@ -151,7 +151,11 @@ def _identity(part: _Part) -> dict[str, Any]:
         settings = msgspec.convert(part.run.get("settings", {}), Settings)
     except msgspec.ValidationError as error:
         raise StoreError(f"{part.path}: run.json is damaged: settings: {error}") from None
-    return {"okrt": part.run.get("okrt"), "settings": msgspec.to_builtins(settings)}
+    return {
+        "okrt": part.run.get("okrt"),
+        "salt": part.run.get("salt"),
+        "settings": msgspec.to_builtins(settings),
+    }
 
 
 def _refuse_differences(

@@ -32,6 +32,7 @@ from okrt.prompts import function
 from okrt.redact import api_key, redact
 from okrt.run import guard_family
 from okrt.runtimes.contracts import PERSISTENT, STATELESS
+from okrt.salt import PrivateFamily, Salt
 from okrt.types import (
     Contract,
     Conversation,
@@ -58,7 +59,9 @@ TRAINED_UNDER: tuple[TrainedUnder, ...] = ("persistent", "stateless", "mixed", "
 
 _LABELLED = re.compile(r"^([A-Za-z0-9][\w.-]*)=(.+)$")
 _LABEL = re.compile(r"^[\w.,:=@+-]+$")
-_TASK = re.compile(r"^([^/]+)/([^/]+)/(eval|train|val)/(\d{1,18})(?:@(\d{1,9}))?$")
+_TASK = re.compile(
+    r"^([^/]+)/([^/]+)/(eval|train|val)/(\d{1,18})(?:@(\d{1,9}))?(?:~([0-9a-f]{8}))?$"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,18 +288,26 @@ def tier(text: str, of: TaskFamily) -> str:
     return text
 
 
-def task(text: str) -> Task:
-    """Returns the task of an id, `family/tier/split/seed[@version]`.
+def task(text: str, salt: Salt | None = None) -> Task:
+    """Returns the task of an id, `family/tier/split/seed[@version][~salt]`.
 
     Raises:
-        SpecError: it is no such id, or this version of the task is no longer generated.
+        SpecError: it is no such id, this version of the task is no longer generated, or it is a
+            private task and not of this salt.
     """
     match = _TASK.match(text)
     if not match:
         raise SpecError(f"{text!r} is no task id: write family/tier/split/seed, like {_EXAMPLE}")
-    name, tier_name, split, seed, version = match.groups()
+    name, tier_name, split, seed, version, digest = match.groups()
+    if digest and digest != (salt and salt.digest):
+        had = f"this one has the digest {salt.digest}" if salt else "it is drawn from a secret"
+        raise SpecError(
+            f"{text} is a private task: {had}; give --salt FILE, the file whose digest is {digest}"
+        )
     of = family(name)
-    made = make_task(of, int(seed), tier(tier_name, of), split)  # type: ignore[arg-type]
+    tier(tier_name, of)
+    of = of if salt is None else PrivateFamily(of, salt)
+    made = make_task(of, int(seed), tier_name, split)  # type: ignore[arg-type]
     if version and int(version) != made.version:
         raise SpecError(f"{text}: this okrt generates version {made.version}, not {version}")
     return made

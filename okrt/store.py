@@ -79,6 +79,7 @@ class _RunFile(msgspec.Struct):
     sessions: list[dict[str, Any]] = []
     shard: str | None = None
     shards: list[str] = []
+    salt: str | None = None
 
 
 def encode_episode(episode: Episode) -> bytes:

@@ -20,6 +20,7 @@ from okrt.errors import ToolError
 from okrt.run import check_outcome
 from okrt.runtimes.laws import laws
 from okrt.runtimes.laws.law import hold
+from okrt.salt import FIRST, SEEDS
 from okrt.types import (
     Completion,
     Conversation,
@@ -61,6 +62,8 @@ def _check_family(made: TaskFamily, family: TaskFamily | str, seeds: range) -> N
         for seed in seeds:
             _check_task(made, tier, seed)
             _check_environment(made, made.task(seed, tier))
+        with _law("a family takes seeds of eighteen digits, as private tasks have"):
+            _check_task(made, tier, FIRST + SEEDS - 1)
     if isinstance(family, str):
         here = _family_bytes(family, seeds)
         other = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"

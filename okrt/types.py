@@ -188,10 +188,13 @@ class Task:
     """What only the host may know. JSON data."""
     tool_cap: int
     """Tool calls a block may make, unless the user sets another cap."""
+    salt: str | None = None
+    """Digest of the secret that drew it; None: anyone can make it from its seed."""
 
     @property
     def id(self) -> str:
-        return f"{self.family}/{self.tier}/{self.split}/{self.seed}@{self.version}"
+        salt = "" if self.salt is None else f"~{self.salt}"
+        return f"{self.family}/{self.tier}/{self.split}/{self.seed}@{self.version}{salt}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,9 @@ def _given(config: pytest.Config) -> Given:
         writes=not hasattr(config, "workerinput"),
         own_model=lambda spec: config.hook.pytest_okrt_model(spec=spec),
         own_contract=lambda spec: config.hook.pytest_okrt_contract(spec=spec),
+        warn=lambda line: config.issue_config_time_warning(
+            pytest.PytestConfigWarning(f"okrt: {line}"), stacklevel=2
+        ),
     )
 
 

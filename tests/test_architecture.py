@@ -17,6 +17,7 @@ ARROWS: dict[str, set[str]] = {
     "okrt.redact": set(),
     "okrt.plan": {"okrt.types"},
     "okrt.progress": set(),
+    "okrt.salt": {"okrt.types", "okrt.errors"},
     "okrt.families": {"okrt.types", "okrt.errors"},
     "okrt.runtimes": {"okrt.types", "okrt.errors"},
     "okrt.models": {"okrt.types", "okrt.errors", "okrt.redact"},
@@ -38,22 +39,26 @@ ARROWS: dict[str, set[str]] = {
     },
     "okrt.specs": {
         "okrt.types", "okrt.errors", "okrt.redact", "okrt.families", "okrt.models",
-        "okrt.prompts", "okrt.runtimes", "okrt.run",
+        "okrt.prompts", "okrt.runtimes", "okrt.run", "okrt.salt",
     },
-    "okrt.testing": {"okrt.types", "okrt.errors", "okrt.runtimes", "okrt.run", "okrt.specs"},
+    "okrt.testing": {
+        "okrt.types", "okrt.errors", "okrt.runtimes", "okrt.run", "okrt.salt", "okrt.specs",
+    },
     "okrt.baselines": {
         "okrt.types", "okrt.errors", "okrt.plan", "okrt.store", "okrt.index", "okrt.analysis",
         "okrt.progress", "okrt.report", "okrt.run",
     },
     "okrt.selection": {
         "okrt.types", "okrt.errors", "okrt.baselines", "okrt.index", "okrt.models", "okrt.plan",
-        "okrt.prompts", "okrt.run", "okrt.specs", "okrt.store",
+        "okrt.prompts", "okrt.run", "okrt.salt", "okrt.specs", "okrt.store",
     },
     "okrt.engines": {
         "okrt.types", "okrt.errors", "okrt.analysis", "okrt.index", "okrt.models", "okrt.plan",
         "okrt.progress", "okrt.prompts", "okrt.redact", "okrt.report", "okrt.run",
-        "okrt.runtimes", "okrt.selection", "okrt.specs", "okrt.store",
+        "okrt.runtimes", "okrt.salt", "okrt.selection", "okrt.specs", "okrt.store",
     },
+    "okrt.gates": {"okrt.types", "okrt.errors", "okrt.analysis", "okrt.specs"},
+    "okrt.planning": {"okrt.errors", "okrt.analysis", "okrt.store", "okrt.gates"},
     "okrt.audit": {
         "okrt.types", "okrt.errors", "okrt.parse", "okrt.progress", "okrt.analysis",
     },
@@ -69,7 +74,8 @@ ARROWS: dict[str, set[str]] = {
     "okrt.cli": {
         "okrt.types", "okrt.errors", "okrt.store", "okrt.analysis", "okrt.report", "okrt.specs",
         "okrt.runtimes", "okrt.audit", "okrt.probe", "okrt.fit", "okrt.merge", "okrt.redact",
-        "okrt.engines", "okrt.baselines", "okrt.exports", "okrt.progress",
+        "okrt.engines", "okrt.baselines", "okrt.exports", "okrt.progress", "okrt.salt",
+        "okrt.planning",
     },
     "pytest_okrt": {
         "okrt.types", "okrt.errors", "okrt.store", "okrt.analysis", "okrt.report", "okrt.specs",

@@ -82,6 +82,15 @@ class Raising(Counting):
         raise KeyError("nothing there")
 
 
+class Narrow(Counting):
+    """As numpy's older generators."""
+
+    def task(self, seed: int, tier: str, split: Any = "eval") -> Task:
+        if seed >= 2**32:
+            raise ValueError("Seed must be between 0 and 2**32 - 1")
+        return super().task(seed, tier, split)
+
+
 class Endless(Counting):
     def environment(self, task: Task) -> Any:
         class NoFinish(Counter):
@@ -102,6 +111,7 @@ class Endless(Counting):
         (Fragile(), "a tool answers hostile arguments with a plain error"),
         (Endless(), "there is a tool named finish"),
         (Raising(), "a family raises nothing of its own: KeyError"),
+        (Narrow(), "a family takes seeds of eighteen digits, as private tasks have: ValueError"),
         ("tests.toys:UNORDERED", "the same seed gives the same bytes in another process"),
     ],
 )

@@ -31,7 +31,7 @@ Arm = Literal["none", "errors", "rebuild"]
 
 TRAITS = ("items", "budget", "capacity", "optimum", "floor_score", "reference_score")
 """Metrics of an outcome that tell of the task alone, not of how it was played."""
-LATER = frozenset({"call", "call_id", "function", "looped", "server", "stop_repetition"})
+LATER = frozenset({"call", "call_id", "function", "looped", "salt", "server", "stop_repetition"})
 """Fields of an episode that were added since traces have digests."""
 
 

@@ -25,6 +25,7 @@ class Brief:
     tier: str
     split: Split
     seed: int
+    salt: str | None
     repeat: int
     contract: str
     model: str

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from statistics import fmean
 from typing import Any
 
@@ -30,6 +29,7 @@ AXES = (
     "tool_cap",
     "max_turns",
     "temperature",
+    "salt",
 )
 """Fields of a row that make another table where they differ within a family and tier."""
 CENSORED_LIMIT = 0.05
@@ -127,7 +127,7 @@ def _grouped(rows: Sequence[Brief], *fields: str) -> list[tuple[tuple[Any, ...],
     groups: dict[tuple[Any, ...], list[Brief]] = {}
     for row in rows:
         groups.setdefault(tuple(getattr(row, field) for field in fields), []).append(row)
-    return sorted(groups.items(), key=itemgetter(0))
+    return sorted(groups.items(), key=lambda group: [(v is not None, v) for v in group[0]])
 
 
 def _cell(model: str, contract: str, rows: Sequence[Brief], level: float) -> Cell:

@@ -57,7 +57,7 @@ class Row:
     """The version of this record, 1."""
     episode_id: str
     task_id: str
-    """`family/tier/split/seed@version`."""
+    """`family/tier/split/seed@version`, and `~salt` of a private task."""
     family: str
     tier: str
     split: Split
@@ -160,6 +160,8 @@ class Row:
     """Whether a server's adapter was seen to change anything; None: no adapter, or unverified."""
     transcript_digest: str | None = None
     """Digest of what the model was shown and said: equal where the messages are, verbatim."""
+    salt: str | None = None
+    """Digest of the secret that drew the task; None where anyone can make it from its seed."""
 
 
 def row(episode: Episode) -> Row:
@@ -227,6 +229,7 @@ def _identity(episode: Episode) -> dict[str, Any]:
         "tier": task.tier,
         "split": task.split,
         "seed": task.seed,
+        "salt": task.salt,
         "repeat": episode.repeat,
         "contract": episode.contract,
         "runtime": episode.contract,

@@ -59,7 +59,11 @@ def run(arguments: argparse.Namespace) -> int:
         okrt.errors.RuntimeFailure: no sandbox can be had.
     """
     sys.path.append(str(Path.cwd()))  # where module:attribute is looked for, as by `python -m`
-    given = Given(lambda name: getattr(arguments, name.replace("-", "_")), Path.cwd())
+    given = Given(
+        lambda name: getattr(arguments, name.replace("-", "_")),
+        Path.cwd(),
+        warn=lambda line: sys.stderr.write(f"okrt: warning: {line}\n"),
+    )
     options = read_options(given)
     wanted = selected(specs.family(arguments.family), options, arguments.shard)
     cluster = far.cluster(arguments)

@@ -15,6 +15,7 @@ from okrt.plan import Key, key_of
 from okrt.redact import redact
 from okrt.run import Case, failed, run_cases
 from okrt.runtimes.contracts import PERSISTENT
+from okrt.salt import PrivateFamily
 from okrt.selection.arguments import Options
 from okrt.selection.cases import CaseSpec
 from okrt.specs import ModelSpec, make_task
@@ -41,8 +42,11 @@ def play_cases(
     Raises:
         OkrtError: the cluster or a worker cannot be had.
     """
+    without_salt = replace(options, salt=None)
     job = Job(
-        player=partial(CasePlayer, options, {label: card.digest for label, card in cards.items()}),
+        player=partial(
+            CasePlayer, without_salt, {label: card.digest for label, card in cards.items()}
+        ),
         key=key_of_spec,
         group=lambda spec: (spec.model.label, spec.family.name),
         lost=lambda spec, why: lost_case(spec, cards[spec.model.label], why),
@@ -52,7 +56,14 @@ def play_cases(
         tell=tell,
     )
     with crew(job, cluster) as workers:
-        yield from workers.play(cases)
+        yield from workers.play(list(map(sendable, cases)))
+
+
+def sendable(case: CaseSpec) -> CaseSpec:
+    """Returns a case for other machines: of private tasks it knows its own alone, no secret."""
+    if not isinstance(case.family, PrivateFamily):
+        return case
+    return replace(case, family=case.family.alone(case.seed, case.tier))
 
 
 class CasePlayer:

@@ -65,6 +65,7 @@ class Record:
         """Why the end of the record could not be written, or nothing."""
         self.limits = SessionLimits(options.max_hours, options.max_tokens)
         self._options, self._command, self._folder = options, command, folder
+        self._salt = None if options.salt is None else options.salt.digest
         self._directory: RunDirectory | None = None
         self._run: dict[str, Any] = {}
         self._plan: Plan = ()
@@ -190,6 +191,7 @@ class Record:
         path, run, options = self.path, self._run, self._options
         resuming.check_version(path, run)
         resuming.check_settings(path, run, options.settings)
+        resuming.check_salt(path, run, self._salt)
         resuming.check_shard(path, run, shard)
         planned = plan_in(run) or ()
         resuming.check_plan(path, planned, keys)
@@ -232,6 +234,7 @@ class Record:
             "settings": msgspec.to_builtins(self._options.settings),
             "manifest": manifest,
             "shard": shard,
+            "salt": self._salt,
         }
         self._run = {
             **fresh,

@@ -57,6 +57,16 @@ def check_settings(path: Path, run: Mapping[str, Any], settings: Settings) -> No
     _refuse(path, "other settings", differences(identity(old), identity(settings)))
 
 
+def check_salt(path: Path, run: Mapping[str, Any], salt: str | None) -> None:
+    """Tasks of another salt are other tasks."""
+    old = run.get("salt")
+    if old != salt:
+        has = f"private tasks of the salt {old}" if old else "public tasks"
+        asked = f"the one given is {salt}" if salt else "none is given"
+        remedy = f"give --okrt-salt the file of {old}" if old else "leave out --okrt-salt"
+        _refuse(path, has, [f"{asked}: {remedy}" if old else remedy])
+
+
 def check_shard(path: Path, run: Mapping[str, Any], shard: str | None) -> None:
     old = run.get("shard")
     if old != shard:

@@ -217,8 +217,8 @@ def _models(rows: Sequence[Brief]) -> list[str]:
 def _settings(run: Mapping[str, Any], rows: Sequence[Brief]) -> list[str]:
     lines = [f"{name}: {_text(run.get(name))}" for name in ("arguments", "settings")]
     for axis in AXES:
-        values = sorted({getattr(row, axis) for row in rows})
-        lines.append(f"{axis}: {', '.join(map(_text, values))}")
+        values = sorted({getattr(row, axis) for row in rows}, key=lambda v: (v is not None, v))
+        lines.append(f"{axis}: {', '.join('none' if v is None else _text(v) for v in values)}")
     return lines
 
 

@@ -142,7 +142,9 @@ def _tasks(table: Table) -> str:
     splits = "/".join(sorted({row.split for row in table.rows}))
     count = len({row.task_id for row in scored})
     repeats = len({row.repeat for row in scored})
-    line = f"{count} task{'' if count == 1 else 's'} ({splits}, seeds {seeds or NOTHING})"
+    salts = [f", private: salt {row.salt}" for row in table.rows[:1] if row.salt is not None]
+    where = f"{splits}, seeds {seeds or NOTHING}{''.join(salts)}"
+    line = f"{count} task{'' if count == 1 else 's'} ({where})"
     if repeats > 1:
         line += f", {repeats} repeats of each, averaged first"
     held = [cell.tasks for cell in table.cells.values()]

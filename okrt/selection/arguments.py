@@ -14,6 +14,7 @@ from okrt.models.checkpoint import check_checkpoint, is_adapter
 from okrt.models.repetition import SHORTEST
 from okrt.prompts import PROMPT_SETS, instructions
 from okrt.run import STOP_REPETITION
+from okrt.salt import Salt, exposed, read_salt
 from okrt.selection.preset import filled
 from okrt.specs import ModelSpec, Serving
 from okrt.store import RUN, check_new
@@ -43,6 +44,8 @@ class Options:
     """Of the models that plugins know by name, by label."""
     baseline: Path | None
     """The directory of the run or saved baseline that this run is compared with."""
+    salt: Salt | None = None
+    """Draws the tasks; None: they are public."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,8 @@ class Given:
     """Whether this process writes the run directory."""
     own_model: Callable[[str], Model | None] = lambda spec: None
     own_contract: Callable[[str], Contract | None] = lambda spec: None
+    warn: Callable[[str], object] = lambda line: None
+    """Is told what the user should see to, by the process that writes."""
 
     def values(self, name: str) -> tuple[str, ...]:
         return tuple(self.value(name) or ())
@@ -113,7 +118,19 @@ def read_options(given: Given) -> Options:
         max_tokens=_whole(given, "max-tokens", None),
         own_cards=own_cards,
         baseline=saved.find(baseline, given.folder) if baseline is not None else None,
+        salt=_salt(given),
     )
+
+
+def _salt(given: Given) -> Salt | None:
+    text = given.value("salt")
+    if text is None:
+        return None
+    file = given.folder / text
+    found = read_salt(file)
+    if given.writes and (warning := exposed(file)):
+        given.warn(warning)
+    return found
 
 
 def _with_base(given: Given, models: tuple[ModelSpec, ...]) -> tuple[ModelSpec, ...]:

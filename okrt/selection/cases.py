@@ -8,6 +8,7 @@ from itertools import product
 
 from okrt.plan import Key
 from okrt.run import Case
+from okrt.salt import PrivateFamily
 from okrt.selection.arguments import Options
 from okrt.specs import ModelSpec
 from okrt.types import Contract, Settings, TaskFamily
@@ -82,8 +83,9 @@ def cases(
     A task's repeats stand apart: decoded side by side they would share the shape of every batch,
     and what that does to answers (A/A) would not show.
     """
+    of = family if options.salt is None else PrivateFamily(family, options.salt)
     return [
-        CaseSpec(family, model, contract, tier, seed, repeat, options.settings)
+        CaseSpec(of, model, contract, tier, seed, repeat, options.settings)
         for model, contract, tier, repeat, seed in product(
             options.models, options.contracts, tiers, range(options.repeats), seeds
         )

@@ -52,6 +52,8 @@ OPTIONS = (
              "standard library, read-only; repeatable"),
     Declared("unsafe-runtime", "flag", "", "run the models' code without a sandbox, with your own "
              "rights"),
+    Declared("salt", "value", "FILE", "draw the tasks from the secret in this file, of at least 16 "
+             "bytes, which is recorded by a digest; okrt salt makes one (default: public tasks)"),
     Declared("out", "value", "DIR", "run directory (default: okrt-runs/<time>-<id>)"),
     Declared("resume", "value", "RUN", "go on in this run directory: run what it lacks, given the "
              "same options but --okrt-out"),

@@ -60,7 +60,7 @@ def test_fields_are_those_of_the_contract_with_readers() -> None:
         "total_tokens", "transcript_chars", "errors", "missing_variable_errors", "lost_errors",
         "typo_errors", "undefined_errors", "guarded_losses", "redefinitions",
         "repeated_inspections", "restarts", "recovery_turns", "timing", "packages",
-        "trained_on_tier", "repetition_stops", "adapter_verified", "transcript_digest",
+        "trained_on_tier", "repetition_stops", "adapter_verified", "transcript_digest", "salt",
     ]  # fmt: skip
 
 

@@ -76,3 +76,16 @@ def test_a_wrong_address_is_one_line(tmp_path: Path, address: str) -> None:
     assert found.stderr.startswith("okrt: ")
     assert found.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_private_tasks_are_played_without_the_secret(tmp_path: Path) -> None:
+    """The rows are those of one process; what is sent is looked at in tests/test_salt.py."""
+    assert subprocess.run(
+        [sys.executable, "-m", "okrt.cli", "salt", "s"], cwd=tmp_path, env=environment()
+    ).returncode == 0  # fmt: skip
+    far = okrt(tmp_path, *SMALL, "--seeds=4", "--salt=s", "--out=run")
+    assert far.returncode == 0, far.stderr
+    here = okrt(tmp_path, "--tier=micro", "--seeds=4", "--salt=s", "--out=here")
+    assert here.returncode == 0, here.stderr
+    assert rows(tmp_path / "run") == rows(tmp_path / "here")
+    assert all(row["salt"] for row in rows(tmp_path / "run"))
