@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from okrt import specs, types
 from okrt.baselines import saved
+from okrt.baselines.held import read_head
 from okrt.errors import SpecError, UsageError
 from okrt.models.checkpoint import check_checkpoint, is_adapter
 from okrt.models.repetition import SHORTEST
@@ -118,17 +119,23 @@ def read_options(given: Given) -> Options:
         max_tokens=_whole(given, "max-tokens", None),
         own_cards=own_cards,
         baseline=saved.find(baseline, given.folder) if baseline is not None else None,
-        salt=_salt(given),
+        salt=_salt(given, baseline),
     )
 
 
-def _salt(given: Given) -> Salt | None:
+def _salt(given: Given, baseline: str | None) -> Salt | None:
     text = given.value("salt")
-    if text is None:
-        return None
-    file = given.folder / text
-    found = read_salt(file)
-    if given.writes and (warning := exposed(file)):
+    found = None if text is None else read_salt(given.folder / text)
+    if given.value("preset") is not None and baseline is not None:
+        wanted = read_head(saved.find(baseline, given.folder)).get("salt")
+        if wanted != (found.digest if found is not None else None):
+            asked = "no --okrt-salt" if text is None else f"--okrt-salt {text}"
+            drawn = f"drawn from the salt {wanted}" if wanted else "public"
+            raise UsageError(
+                f"{asked}: the tasks of --okrt-baseline {baseline} are {drawn}; "
+                + ("give that file" if wanted else "leave it out")
+            )
+    if text is not None and given.writes and (warning := exposed(given.folder / text)):
         given.warn(warning)
     return found
 

@@ -13,6 +13,7 @@ import pytest
 from okrt.baselines.saving import save
 from okrt.errors import UsageError
 from okrt.plan import Planned
+from okrt.salt import read_salt
 from okrt.selection.arguments import Given, Options, read_options
 from okrt.selection.options import OPTIONS
 from okrt.selection.preset import filled
@@ -180,3 +181,24 @@ def test_the_baseline_is_found_by_name_or_path(tmp_path: Path) -> None:
     assert read_options(Given(lambda name: None, tmp_path)).baseline is None
     with pytest.raises(UsageError, match="no saved baseline"):
         read_options(Given({"baseline": "nosuch"}.get, tmp_path))
+
+
+def test_private_tasks_are_those_of_the_baseline(tmp_path: Path) -> None:
+    path = baseline(tmp_path, planned("stateless")) / "okrt-baselines" / "old"
+    (tmp_path / "secret").write_bytes(b"0123456789abcdef")
+    asked = {"preset": "release", "baseline": "old", "model": MODEL}
+
+    def ask(**given: Any) -> Options:
+        return read_options(
+            Given(lambda name: (asked | given).get(name.replace("-", "_")), tmp_path)
+        )
+
+    with pytest.raises(UsageError, match=r"--okrt-salt secret: the tasks of .* are public; leave"):
+        ask(salt="secret")
+    digest = read_salt(tmp_path / "secret").digest
+    write_run(path, {**read_run(path), "salt": digest})
+    with pytest.raises(UsageError, match=f"drawn from the salt {digest}; give that file"):
+        ask()
+    found = ask(salt="secret").salt
+    assert found is not None
+    assert found.digest == digest
