@@ -72,6 +72,7 @@ class Record:
         self._derivation = Derivation(path)
         self._seen: set[Key] = set()
         self._broken: set[Key] = set()
+        self._underived: Episode | None = None
         self._pace = Pace()
 
     @property
@@ -122,10 +123,12 @@ class Record:
             return
         self._directory.append(episode)
         self._seen.add(key)
+        self._underived = episode  # Ctrl-C may come before its row is there
         if episode.failure is not None:
             self._broken.add(key)
         derived = row(episode)
         self._derivation.add(derived)
+        self._underived = None
         self._pace.add(derived)
         self.limits.spend(episode)
 
@@ -134,6 +137,8 @@ class Record:
         if self._directory is None:
             return
         try:
+            if self._underived is not None:
+                self._derivation.add(row(self._underived))
             for key in self.finished:
                 self._derivation.add(row(self.finished.read(key)))
             self._run |= {"complete": self.complete, "not_run": sorted(self.not_run)}

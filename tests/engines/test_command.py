@@ -14,10 +14,13 @@ from typing import Any
 import pytest
 
 from okrt import cli, specs
+from okrt.analysis.rows import Row, row
+from okrt.engines import record
 from okrt.engines.command import selected
 from okrt.engines.record import going_on
 from okrt.selection.arguments import Given, read_options
 from okrt.selection.options import OPTIONS
+from okrt.types import Episode
 from tests.signals import hear_interrupts
 
 ROOT = Path(__file__).parents[2]
@@ -222,6 +225,23 @@ def test_ctrl_c_keeps_what_finished_and_says_how_to_go_on(here: Path) -> None:
         "okrt run --tier=micro --resume 'a b'\n"
     )
     assert len(rows(here / "a b")) == held
+
+
+def test_an_interrupt_between_an_episode_and_its_row_loses_neither(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Episode] = []
+
+    def interrupted(episode: Episode) -> Row:
+        calls.append(episode)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return row(episode)
+
+    monkeypatch.setattr(record, "row", interrupted)
+    assert cli.main(["run", *SMALL, "--out=a"]) == 130
+    held = (here / "a" / "episodes.jsonl").read_bytes().count(b"\n")
+    assert held == len(rows(here / "a")) == 2
 
 
 @pytest.mark.parametrize(
