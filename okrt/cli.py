@@ -19,6 +19,8 @@ from okrt.errors import OkrtError, StoreError
 from okrt.exports import card_command as carding
 from okrt.exports import command as exports
 from okrt.exports import table_command as tabling
+from okrt.gates import command as gate
+from okrt.gates.file import STARTER
 from okrt.merge import merge
 from okrt.planning import command as planning
 from okrt.probe import command as probe
@@ -38,6 +40,7 @@ EXAMPLES = """examples:
   okrt baseline save okrt-runs/20260101-120000-ab12cd release-1
   okrt compare okrt-runs/20260301-090000-cd34ef release-1
   okrt export okrt-runs/20260101-120000-ab12cd --to parquet --out run.parquet
+  okrt gate okrt-runs/20260101-120000-ab12cd --gates release --baseline last
   okrt task opaque_knapsack/easy/eval/17
   okrt audit traces.jsonl --fail-unless persistent
   okrt probe python -- python -
@@ -104,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         add("compare", baselines.run_compare, baselines.COMPARE_HELP, baselines.COMPARE_EXAMPLE)
     )
     exports.configure(add("export", exports.run, exports.HELP, exports.EXAMPLE))
+    gate.configure(add("gate", gate.run, gate.HELP, gate.EXAMPLE))
     task = add("task", _task, "print a task", "okrt task opaque_knapsack/easy/eval/17")
     task.add_argument("id", metavar="ID", help="family/tier/split/seed")
     task.add_argument("--json", action="store_true", help="with the answers, as JSON")
@@ -119,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     fit.configure(add("fit", fit.run, fit.HELP, fit.EXAMPLE))
     planning.configure(add("plan", planning.run, planning.HELP, planning.EXAMPLE))
-    init = add("init", _init, "write an evaluation of your own to start from", "okrt init evals/")
+    init = add("init", _init, "write an evaluation and gates to start from", "okrt init evals/")
     init.add_argument("folder", type=Path, metavar="DIR", help="where to write it")
     doctor = add(
         "doctor", _doctor, "say how closed the sandbox is on this machine, and try it",
@@ -171,15 +175,18 @@ def _fields(task: object) -> dict[str, object]:
 
 def _init(options: argparse.Namespace) -> int:
     folder: Path = options.folder
-    file = folder / "test_runtime_fit.py"
-    if file.exists():
-        raise StoreError(f"{file} is there already: remove it or name another directory")
+    file, gates = folder / "test_runtime_fit.py", folder / "gates.toml"
+    for path in (file, gates):
+        if path.exists():
+            raise StoreError(f"{path} is there already: remove it or name another directory")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file.write_text(resources.files("okrt").joinpath("starter.txt").read_text("utf-8"))
+        gates.write_text(STARTER.read_text("utf-8"))
     except OSError as error:
         raise StoreError(f"cannot write {file}: {error.strerror}; name another directory") from None
     print(f"wrote {file}; run it: pytest {file} --model=expert:persistent --okrt-seeds=5")
+    print(f"wrote {gates}; to decide by it: pytest {file} --model=DIR --okrt-gates {gates}")
     return 0
 
 

@@ -23,6 +23,7 @@ from okrt.types import Episode, Failure
 
 SCHEMA = 1
 EPISODES, ROWS, RUN, REPORT = "episodes.jsonl", "rows.jsonl", "run.json", "report.md"
+GATES = "gates.json"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ the records off their reports, and has a case whose worker crashed run again or 
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import TIMEOUT_MAX, Timer
@@ -16,9 +17,11 @@ from typing import Any
 import pytest
 
 from okrt.engines.estimate import estimate
+from okrt.engines.gating import SessionGates
 from okrt.engines.limits import NotRun
 from okrt.engines.runner import Ahead
 from okrt.errors import StoreError, UsageError
+from okrt.gates.decision import SAVE_ONE
 from okrt.models.checkpoint import weight_bytes
 from okrt.report.colour import painted, unpainted
 from okrt.selection.cases import CaseSpec
@@ -47,11 +50,16 @@ class Controller(OkrtSession):
         self._record = self._recorder.record
         self._timer: Timer | None = None
         self._status: Status | None = None
+        self._gates = SessionGates(self.options)
+        self._told = False
 
     def pytest_report_header(self) -> list[str]:
-        """Says what each worker will hold: a checkpoint is loaded by every one of them."""
+        """Says what each worker will hold, as a checkpoint is loaded by every one of them; and that
+        gates will lack their baseline."""
         workers_wanted = len(self.config.getoption("tx", None) or ())
-        return [
+        gates = self.options.gates
+        lacks = gates is not None and gates.wants_baseline and self.options.baseline is None
+        return [f"okrt: gates: {SAVE_ONE}"] * lacks + [
             f"okrt: each of {workers_wanted} workers loads {model.label} "
             f"({weight_bytes(model.path, model.base) / 2**20:,.0f} MiB); to share one, serve it"
             for model in self.options.models
@@ -165,8 +173,18 @@ class Controller(OkrtSession):
 
     # -- both ------------------------------------------------------------------------------------
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
+        """Closes the record, then decides; what other plugins make of the exit status is seen."""
+        self._close(session)
+        passed = self._gates.decide(self._record, *self._instead())
+        try:
+            yield
+        finally:
+            if not passed:
+                self._refuse(session)
+
+    def _close(self, session: pytest.Session) -> None:
         if self._status is not None:
             self._status.close()
         if self._ahead is not None:
@@ -181,9 +199,30 @@ class Controller(OkrtSession):
         elif self._wrong_marker:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
+    def _instead(self) -> list[str]:
+        """Returns what the session did in the stead of an evaluation."""
+        if self.config.option.collectonly:
+            return ["--collect-only runs nothing"]
+        return ["--okrt-estimate runs three tasks a cell"] if self.options.estimate else []
+
+    def _refuse(self, session: pytest.Session) -> None:
+        """Sees to it that a session whose gates did not pass does not end with 0, nor in silence:
+        other plugins, and pytest without its summary, would let it."""
+        if session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if not self._told:
+            sys.stderr.write("\n".join(f"okrt: {line}" for line in self._gates.lines) + "\n")
+
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        gates = self._gates.lines
         if self._record.is_open:
             terminal = terminalreporter._tw
             paint = painted if terminal.hasmarkup else unpainted
-            terminalreporter.section("okrt")
-            terminalreporter.write_line(self._record.summary(terminal.fullwidth, paint))
+            shown = self._record.summary(terminal.fullwidth, paint, gates)
+        elif self._gates.decision is not None:
+            shown = "\n".join(gates)
+        else:
+            return
+        terminalreporter.section("okrt")
+        terminalreporter.write_line(shown)
+        self._told = True

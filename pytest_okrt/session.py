@@ -20,7 +20,7 @@ from okrt.selection.arguments import Given, read_options
 from okrt.selection.cases import CaseSpec
 from okrt.types import Episode
 from pytest_okrt.cases import FIXTURES, cases_of
-from pytest_okrt.options import value_of
+from pytest_okrt.options import dest, value_of
 from pytest_okrt.properties import properties
 from pytest_okrt.workers import Manifest
 
@@ -61,15 +61,16 @@ class OkrtSession:
         metafunc.parametrize("okrt_case", cases, ids=ids, indirect=True)
 
     def episode(self, item: pytest.Item, spec: CaseSpec) -> Episode:
-        """Returns the episode of a test; a failure of infrastructure is an error of the test."""
+        """Returns the episode of a test; a failure of infrastructure is an error of the test. Where
+        there are gates, these judge how much may fail, and the test is skipped."""
         episode = self.one_line(lambda: self.obtain(item, spec))
         item.user_properties += properties(episode)
         if episode.failure is not None:
             failure = episode.failure
-            pytest.fail(
-                f"okrt: infrastructure failed ({failure.boundary}): {failure.message}",
-                pytrace=False,
-            )
+            told = f"infrastructure failed ({failure.boundary}): {failure.message}"
+            if self.options.gates is not None:
+                pytest.skip(f"okrt-infra: {told}")
+            pytest.fail(f"okrt: {told}", pytrace=False)
         return episode
 
     @staticmethod
@@ -101,6 +102,7 @@ def _given(config: pytest.Config) -> Given:
         warn=lambda line: config.issue_config_time_warning(
             pytest.PytestConfigWarning(f"okrt: {line}"), stacklevel=2
         ),
+        on_command_line=lambda name: config.getoption(dest(name)),
     )
 
 

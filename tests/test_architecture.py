@@ -49,15 +49,18 @@ ARROWS: dict[str, set[str]] = {
         "okrt.progress", "okrt.report", "okrt.run",
     },
     "okrt.selection": {
-        "okrt.types", "okrt.errors", "okrt.baselines", "okrt.index", "okrt.models", "okrt.plan",
-        "okrt.prompts", "okrt.run", "okrt.salt", "okrt.specs", "okrt.store",
+        "okrt.types", "okrt.errors", "okrt.baselines", "okrt.gates", "okrt.index", "okrt.models",
+        "okrt.plan", "okrt.prompts", "okrt.run", "okrt.salt", "okrt.specs", "okrt.store",
     },
     "okrt.engines": {
-        "okrt.types", "okrt.errors", "okrt.analysis", "okrt.index", "okrt.models", "okrt.plan",
-        "okrt.progress", "okrt.prompts", "okrt.redact", "okrt.report", "okrt.run",
+        "okrt.types", "okrt.errors", "okrt.analysis", "okrt.gates", "okrt.index", "okrt.models",
+        "okrt.plan", "okrt.progress", "okrt.prompts", "okrt.redact", "okrt.report", "okrt.run",
         "okrt.runtimes", "okrt.salt", "okrt.selection", "okrt.specs", "okrt.store",
     },
-    "okrt.gates": {"okrt.types", "okrt.errors", "okrt.analysis", "okrt.specs"},
+    "okrt.gates": {
+        "okrt.types", "okrt.errors", "okrt.analysis", "okrt.baselines", "okrt.plan", "okrt.report",
+        "okrt.specs", "okrt.store",
+    },
     "okrt.planning": {"okrt.errors", "okrt.analysis", "okrt.store", "okrt.gates"},
     "okrt.audit": {
         "okrt.types", "okrt.errors", "okrt.parse", "okrt.progress", "okrt.analysis",
@@ -75,12 +78,12 @@ ARROWS: dict[str, set[str]] = {
         "okrt.types", "okrt.errors", "okrt.store", "okrt.analysis", "okrt.report", "okrt.specs",
         "okrt.runtimes", "okrt.audit", "okrt.probe", "okrt.fit", "okrt.merge", "okrt.redact",
         "okrt.engines", "okrt.baselines", "okrt.exports", "okrt.progress", "okrt.salt",
-        "okrt.planning",
+        "okrt.planning", "okrt.gates",
     },
     "pytest_okrt": {
         "okrt.types", "okrt.errors", "okrt.store", "okrt.analysis", "okrt.report", "okrt.specs",
         "okrt.run", "okrt.models", "okrt.plan", "okrt.progress", "okrt.runtimes", "okrt.redact",
-        "okrt.selection", "okrt.engines",
+        "okrt.selection", "okrt.engines", "okrt.gates",
     },
     "training": {
         "okrt.types", "okrt.errors", "okrt.store", "okrt.analysis", "okrt.specs", "okrt.run",

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from okrt.cli import main
+from okrt.gates.file import read as read_gates
 from okrt.store import EPISODES, RunDirectory
 from tests.test_store import episode
 
@@ -92,13 +93,19 @@ def test_init_writes_an_evaluation_that_runs(
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     folder = pytester.path / "mine"
     assert main(["init", str(folder)]) == 0
-    assert "test_runtime_fit.py" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "test_runtime_fit.py" in shown
+    assert f"--okrt-gates {folder / 'gates.toml'}" in shown
+    assert read_gates(folder / "gates.toml").seeds == range(100)
     result = pytester.runpytest_inprocess(
         str(folder), "--model=expert:stateless", "--okrt-tier=micro", "--okrt-seeds=1"
     )
     result.assert_outcomes(passed=2)
     assert main(["init", str(folder)]) == 2
     assert "is there already" in capsys.readouterr().err
+    (folder / "test_runtime_fit.py").unlink()
+    assert main(["init", str(folder)]) == 2
+    assert "gates.toml is there already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -123,7 +130,7 @@ def test_a_mistake_is_one_line(
 
 
 @pytest.mark.parametrize(
-    "command", ["report", "show", "merge", "task", "init", "doctor", "version"]
+    "command", ["report", "show", "merge", "gate", "task", "init", "doctor", "version"]
 )
 def test_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:

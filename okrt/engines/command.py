@@ -15,10 +15,12 @@ from pathlib import Path
 from okrt import specs
 from okrt.engines import far, players, shards
 from okrt.engines.estimate import estimate
+from okrt.engines.gating import SessionGates
 from okrt.engines.limits import NotRun
 from okrt.engines.record import Record, going_on
 from okrt.engines.runner import Ahead, Runner
 from okrt.errors import OkrtError, StoreError, UsageError
+from okrt.gates.decision import EXIT
 from okrt.plan import Key, case_id, key_of
 from okrt.progress import Line
 from okrt.redact import without_secrets
@@ -33,6 +35,7 @@ EXAMPLE = "okrt run --model expert:stateless --runtime stateless --tier micro --
 TIERS = {"opaque_knapsack": ("easy",)}
 """Where none is given; of another family the first. As in the shipped evaluation, and so is:"""
 SEEDS = range(100)
+INTERRUPTED = 130
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,15 +47,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         else:
             action = "append" if option.kind == "several" else "store"
             parser.add_argument(*names, action=action, metavar=option.metavar, help=option.help)
-    parser.add_argument("--family", default="opaque_knapsack", metavar="NAME",
-                        help="the family of tasks, or module:attribute")  # fmt: skip
+    parser.add_argument("--family", metavar="NAME",
+                        help="the family of tasks, or module:attribute (default: "
+                        "opaque_knapsack)")  # fmt: skip
     shard = "run the K-th of N parts, 1/N to N/N; okrt merge joins them"
     parser.add_argument("--shard", metavar="K/N", help=shard)
     far.configure(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Returns 0 where every episode is there, 1 where some are missing, 130 after Ctrl-C.
+    """Returns 0 where every episode is there, 1 where some are missing, 130 after Ctrl-C. With
+    gates, as `okrt gate`: 0 where they pass, else 1, 3 or 4.
 
     Raises:
         okrt.errors.UsageError: an argument is wrong, or the run directory cannot be used.
@@ -65,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         warn=lambda line: sys.stderr.write(f"okrt: warning: {line}\n"),
     )
     options = read_options(given)
-    wanted = selected(specs.family(arguments.family), options, arguments.shard)
+    wanted = selected(_family(arguments, options), options, arguments.shard)
     cluster = far.cluster(arguments)
     if cluster is not None:
         far.check(cluster)
@@ -77,10 +82,30 @@ def run(arguments: argparse.Namespace) -> int:
             wanted = [replace(case, model=players.one_server(case.model, 0)) for case in wanted]
             failed = estimate(runner, wanted)
             sys.stdout.write("\n")
-            return 1 if failed else 0
+            told = "--estimate runs three tasks a cell: no gate was decided"
+            return _complain(told, EXIT["incomplete"]) if options.gates else int(failed > 0)
         return _recorded(runner, options, wanted, arguments, cluster)
     finally:
         runner.close()
+
+
+def _family(arguments: argparse.Namespace, options: Options) -> TaskFamily:
+    """Returns the family of tasks: the gates', where there are some.
+
+    Raises:
+        okrt.errors.UsageError: the gates are of another family, or of more than a shard.
+    """
+    gates, given = options.gates, arguments.family
+    if gates is None:
+        return specs.family(given or "opaque_knapsack")
+    if arguments.shard is not None:
+        raise UsageError(
+            f"--shard {arguments.shard}: a part decides nothing; run the parts without --gates, "
+            "join them by okrt merge, then: okrt gate RUN --gates FILE"
+        )
+    if given is not None and specs.family(given).name != gates.family.name:
+        raise UsageError(f"--family {given}: the gates {gates.name} are of {gates.given_family}")
+    return gates.family
 
 
 def selected(family: TaskFamily, options: Options, shard: str | None) -> list[CaseSpec]:
@@ -138,17 +163,26 @@ def _recorded(
         else:
             _play_far(runner, options, record, missing, cluster)
     except KeyboardInterrupt:
-        status, broke_off = 130, "interrupted"
+        status, broke_off = INTERRUPTED, "interrupted"
     except OkrtError as error:
         status, broke_off = 1, without_secrets(str(error))
     finally:
         record.close()
+    gates = SessionGates(options)
+    gates.decide(record)
     width = shutil.get_terminal_size((100, 24)).columns
-    sys.stdout.write(record.summary(width, painter(sys.stdout)) + "\n")
+    sys.stdout.write(record.summary(width, painter(sys.stdout), gates.lines) + "\n")
     if broke_off:
         kept = f"what was finished is kept, to go on: {going_on(command, path)}"
         sys.stderr.write(f"okrt: {broke_off}; {kept}\n")
+    if gates.decision is not None and status != INTERRUPTED:
+        return EXIT[gates.decision.verdict] or int(bool(status or gates.not_written))
     return status or int(not record.complete or bool(record.not_written))
+
+
+def _complain(message: str, status: int) -> int:
+    sys.stderr.write(f"okrt: {message}\n")
+    return status
 
 
 def _play(runner: Runner, options: Options, record: Record, missing: Sequence[CaseSpec]) -> None:

@@ -42,11 +42,10 @@ def play_cases(
     Raises:
         OkrtError: the cluster or a worker cannot be had.
     """
-    without_salt = replace(options, salt=None)
+    without = replace(options, salt=None, gates=None)  # neither leaves this process
+    digests = {label: card.digest for label, card in cards.items()}
     job = Job(
-        player=partial(
-            CasePlayer, without_salt, {label: card.digest for label, card in cards.items()}
-        ),
+        player=partial(CasePlayer, without, digests),
         key=key_of_spec,
         group=lambda spec: (spec.model.label, spec.family.name),
         lost=lambda spec, why: lost_case(spec, cards[spec.model.label], why),

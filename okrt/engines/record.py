@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from okrt import plan
+from okrt.analysis.brief import Brief
 from okrt.analysis.rows import row
 from okrt.engines import resuming
 from okrt.engines.finished import NOTHING, Finished, finished
@@ -36,13 +37,16 @@ from okrt.report.texts import time_spent
 from okrt.runtimes.contracts import PERSISTENT
 from okrt.selection.arguments import Options
 from okrt.selection.cases import CaseSpec
-from okrt.store import RunDirectory, read_run
+from okrt.store import GATES, RunDirectory, read_run
 from okrt.types import Episode, Limits, ModelCard, Runtime
 
 _PACKAGES = (
     "okrt", "pytest", "pytest-xdist", "msgspec", "numpy", "scipy", "torch", "transformers", "peft",
     "openai",
 )  # fmt: skip
+
+
+NO_GATES = "no gates: nothing was decided"
 
 
 class Record:
@@ -109,6 +113,8 @@ class Record:
             cards = self._cards({key.model for key in keys}, runner)
             self._run |= {"models": {one: resuming.facts(card) for one, card in cards.items()}}
         self._begin(runner.runtime, manifest or {}, shard)
+        with suppress(OSError):  # what an earlier session decided is not of what this one will hold
+            (self.path / GATES).unlink()
         if self._directory is None:
             self._directory = RunDirectory.create(self.path, self._run)
         else:
@@ -164,8 +170,16 @@ class Record:
         """Returns how many episodes there are, how fast they come, and when they will be there."""
         return self._pace.text(len(self._seen), plan.size(self._plan))
 
-    def summary(self, width: int, paint: Paint = unpainted) -> str:
-        """Returns the tables, and what there is to say of the session; after `close`."""
+    @property
+    def held(self) -> tuple[Mapping[str, Any], Sequence[Brief]]:
+        """The `run.json` and the rows; after `close`."""
+        return self._run, self._derivation.briefs
+
+    def summary(
+        self, width: int, paint: Paint = unpainted, gates: Sequence[str] = (NO_GATES,)
+    ) -> str:
+        """Returns the tables, what there is to say of the session, and what was decided; after
+        `close`."""
         lines = [self._derivation.terminal(width, paint).rstrip("\n"), ""]
         complete = self.complete
         if not complete:
@@ -186,7 +200,7 @@ class Record:
         elif self._options.baseline is not None:
             sides = [_shown(path) for path in (self.path, self._options.baseline)]
             lines.append(f"to compare: {shlex.join(['okrt', 'compare', *sides])}")
-        return "\n".join([*lines, "no gates: nothing was decided"])
+        return "\n".join([*lines, *gates])
 
     def _same_work(
         self, keys: set[Key], runner: Runner, cases: Iterable[CaseSpec], shard: str | None
@@ -245,11 +259,15 @@ class Record:
             **fresh,
             **self._run,
             "plan": msgspec.to_builtins(self._plan),
-            "sessions": [*self._run.get("sessions", []), session],
+            "sessions": [*self._run.get("sessions", []), {**session, "asked": self._asked()}],
             "complete": False,
             "not_run": [],
         }
         self._run.pop("schema", None)  # the store's
+
+    def _asked(self) -> dict[str, list[str]]:
+        asked = self._options.asked
+        return {"models": list(asked.models), "runtimes": list(asked.contracts)}
 
 
 def going_on(command: Sequence[str], run: Path) -> str:

@@ -17,7 +17,7 @@ from okrt import specs
 from okrt.analysis.measures import MEASURED, Measured
 from okrt.errors import UsageError
 from okrt.gates.decoding import ConditionsTable, GateTable, OtherTable, RunTable, Text, decode
-from okrt.gates.limits import ABSOLUTE, KINDS, LimitKind, kinds_of, wrong
+from okrt.gates.limits import ABSOLUTE, KINDS, LimitKind, hopeless, kinds_of, wrong
 from okrt.types import Contract, TaskFamily
 
 T = TypeVar("T")
@@ -112,11 +112,14 @@ def find(text: str, folder: Path) -> Path:
     return path
 
 
-def read(path: Path, own_contract: OwnContract = lambda name: None) -> GateFile:
+def read(
+    path: Path, own_contract: OwnContract = lambda name: None, *, decidable: bool = False
+) -> GateFile:
     """Returns the gates of a file.
 
     Raises:
-        UsageError: it cannot be read, or something in it is wrong.
+        UsageError: it cannot be read, or something in it is wrong; of `decidable` gates, no outcome
+            of so many tasks could pass one of them.
     """
     try:
         content = path.read_bytes()
@@ -126,6 +129,7 @@ def read(path: Path, own_contract: OwnContract = lambda name: None) -> GateFile:
     run = tables.run
     family = _asked(text, "family", lambda: specs.family(run.family))
     runtimes = _runtimes(text, run, own_contract)
+    seeds = _asked(text, "seeds", lambda: specs.seeds(str(run.seeds)))
     _check_run(text, run, family)
     _check_conditions(text, tables.conditions)
     return GateFile(
@@ -134,10 +138,10 @@ def read(path: Path, own_contract: OwnContract = lambda name: None) -> GateFile:
         family=family,
         given_family=run.family,
         tiers=tuple(run.tiers),
-        seeds=_asked(text, "seeds", lambda: specs.seeds(str(run.seeds))),
+        seeds=seeds,
         repeats=run.repeats,
         runtimes=runtimes,
-        gates=_gates(text, tables.gate, run.tiers, runtimes),
+        gates=_gates(text, tables.gate, run, runtimes, len(seeds) if decidable else None),
         isolation=tables.conditions.isolation,
         failures=tables.conditions.infrastructure_failures_at_most,
     )
@@ -185,7 +189,11 @@ def _check_conditions(text: Text, conditions: ConditionsTable) -> None:
 
 
 def _gates(
-    text: Text, tables: list[GateTable], tiers: list[str], runtimes: Mapping[str, str]
+    text: Text,
+    tables: list[GateTable],
+    run: RunTable,
+    runtimes: Mapping[str, str],
+    tasks: int | None,
 ) -> tuple[Gate, ...]:
     found: dict[str, int] = {}
     for number, gate in enumerate(tables):
@@ -194,9 +202,8 @@ def _gates(
             told = f"gate {gate.name!r}: the name is taken by the gate of line {line}"
             text.refuse(told, "gate", number, "name")
         found[gate.name] = number
-    return tuple(
-        _Reader(text, number, gate).gate(tiers, runtimes) for number, gate in enumerate(tables)
-    )
+    readers = [_Reader(text, number, gate, tasks) for number, gate in enumerate(tables)]
+    return tuple(reader.gate(run.tiers, runtimes) for reader in readers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +213,8 @@ class _Reader:
     text: Text
     number: int
     table: GateTable
+    tasks: int | None
+    """Of a cell; None: it is not asked whether so many can pass."""
 
     def gate(self, tiers: list[str], runtimes: Mapping[str, str]) -> Gate:
         table = self.table
@@ -246,7 +255,10 @@ class _Reader:
         if kind not in allowed:
             told = f"{kind} makes no sense for {metric.name}; known: {', '.join(allowed)}"
             self._refuse(kind, told)
-        if told := wrong(metric, kind, value):
+        told = wrong(metric, kind, value)
+        if self.tasks is not None:
+            told = told or hopeless(metric, kind, value, self.table.level, self.tasks)
+        if told:
             self._refuse(kind, f"{kind} = {value:g}: {told}")
         return kind, value
 

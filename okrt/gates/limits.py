@@ -6,7 +6,7 @@ share of 5 is meant as 0.05, a ratio of 10 as 1.10.
 
 from __future__ import annotations
 
-from math import isfinite
+from math import ceil, isfinite, log, log1p
 from typing import Literal, get_args
 
 from okrt.analysis.measures import Measured
@@ -69,6 +69,20 @@ def wrong(metric: Measured, kind: LimitKind, value: float) -> str:
             "ratio_at_most = 1.10"
         )
     return "" if value > 0 else f"a difference in {metric.unit} lies above 0"
+
+
+def hopeless(metric: Measured, kind: LimitKind, value: float, level: float, tasks: int) -> str:
+    """Returns why no outcome of so many tasks could pass a limit of a rate; else nothing.
+
+    Of n tasks without one event the bound of Clopper and Pearson is 1 - alpha ** (1 / n).
+    """
+    if metric.kind != "rate" or kind not in ABSOLUTE:
+        return ""
+    limit = value if kind == "at_most" else 1 - value
+    fewest = ceil(log(1 - level) / log1p(-limit) - 1e-9)
+    if tasks >= fewest:
+        return ""
+    return f"{tasks} tasks a cell can never show it: {fewest} without one slip are the fewest"
 
 
 def _wrong_ratio(kind: LimitKind, value: float) -> str:

@@ -11,12 +11,13 @@ from okrt import specs, types
 from okrt.baselines import saved
 from okrt.baselines.held import read_head
 from okrt.errors import SpecError, UsageError
+from okrt.gates.file import Asked, GateFile
 from okrt.models.checkpoint import check_checkpoint, is_adapter
 from okrt.models.repetition import SHORTEST
 from okrt.prompts import PROMPT_SETS, instructions
 from okrt.run import STOP_REPETITION
 from okrt.salt import Salt, exposed, read_salt
-from okrt.selection.preset import filled
+from okrt.selection import gating, preset
 from okrt.specs import ModelSpec, Serving
 from okrt.store import RUN, check_new
 from okrt.types import Contract, Model, ModelCard, Settings, TrainedUnder
@@ -43,6 +44,9 @@ class Options:
     max_tokens: int | None
     own_cards: Mapping[str, ModelCard]
     """Of the models that plugins know by name, by label."""
+    asked: Asked
+    """What was named on the command line, or by the gates."""
+    gates: GateFile | None
     baseline: Path | None
     """The directory of the run or saved baseline that this run is compared with."""
     salt: Salt | None = None
@@ -63,9 +67,15 @@ class Given:
     own_contract: Callable[[str], Contract | None] = lambda spec: None
     warn: Callable[[str], object] = lambda line: None
     """Is told what the user should see to, by the process that writes."""
+    on_command_line: Callable[[str], Any] | None = None
+    """Of an option there, and of no ini key; None: `value` is that."""
 
     def values(self, name: str) -> tuple[str, ...]:
         return tuple(self.value(name) or ())
+
+    def stated(self, name: str) -> Any:
+        """Returns an option's value on the command line, or None."""
+        return self.value(name) if self.on_command_line is None else self.on_command_line(name)
 
 
 def read_options(given: Given) -> Options:
@@ -74,8 +84,15 @@ def read_options(given: Given) -> Options:
     Raises:
         okrt.errors.UsageError: the message names the value and the remedy.
     """
-    given = replace(given, value=filled(given.value, given.folder))
+    given = replace(
+        given,
+        value=preset.filled(given.value, given.folder),
+        on_command_line=preset.filled(given.stated, given.folder),
+    )
+    given, gates = gating.filled(given)
     models = specs.model_specs(given.values("model") or specs.DEFAULT_MODELS)
+    if gates is not None:
+        gating.check_models(gates, (model.label for model in models))
     models = _with_base(given, models)
     trained = _trained_under(given, models)
     own_cards = {}
@@ -118,6 +135,11 @@ def read_options(given: Given) -> Options:
         max_hours=_positive(given, "max-hours", "hours"),
         max_tokens=_whole(given, "max-tokens", None),
         own_cards=own_cards,
+        asked=Asked(
+            tuple(model.label for model in models) if given.stated("model") else (),
+            tuple(one.name for one in contracts) if gates or given.stated("runtime") else (),
+        ),
+        gates=gates,
         baseline=saved.find(baseline, given.folder) if baseline is not None else None,
         salt=_salt(given, baseline),
     )

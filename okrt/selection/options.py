@@ -61,6 +61,8 @@ OPTIONS = (
              "what it has is kept, --okrt-resume runs the rest (default: no limit)"),
     Declared("max-tokens", "value", "N", "end the session, likewise, once the episodes that it "
              "recorded have so many tokens in all (default: no limit)"),
+    Declared("gates", "value", "FILE", "decide by the gates of a TOML file whether the model "
+             "passes, and exit with 0 only then; needs --model; `release` names those that ship"),
     Declared("baseline", "value", "RUN|NAME", "the run or saved baseline that this run is compared "
              "with (okrt baseline save RUN NAME)"),
     Declared("preset", "value", "release", "release: what the other options leave open (runtimes, "

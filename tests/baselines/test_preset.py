@@ -186,7 +186,9 @@ def test_the_baseline_is_found_by_name_or_path(tmp_path: Path) -> None:
 def test_private_tasks_are_those_of_the_baseline(tmp_path: Path) -> None:
     path = baseline(tmp_path, planned("stateless")) / "okrt-baselines" / "old"
     (tmp_path / "secret").write_bytes(b"0123456789abcdef")
-    asked = {"preset": "release", "baseline": "old", "model": MODEL}
+    asked = {"preset": "release", "baseline": "old", "model": MODEL, "gates": "own.toml"}
+    gate = '[[gate]]\nname = "q"\nmetric = "score"\nat_least = 0.5\n'
+    (tmp_path / "own.toml").write_text(f'[run]\ntiers = ["micro"]\nseeds = 1\n{gate}')
 
     def ask(**given: Any) -> Options:
         return read_options(

@@ -1,0 +1,74 @@
+"""`okrt gate RUN --gates FILE`: may this model be released, by what a run shows?"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import msgspec
+
+from okrt.baselines import held
+from okrt.baselines.saved import find as find_baseline
+from okrt.errors import StoreError, UsageError
+from okrt.gates import file as files
+from okrt.gates.deciding import asked_in, decided, write
+from okrt.gates.decision import EXIT, Run
+from okrt.gates.file import Asked
+from okrt.gates.words import as_json, lines
+from okrt.store import EPISODES
+
+HELP = "decide by a run whether gates pass: exit with 0 pass, 1 fail, 3 inconclusive, 4 incomplete"
+EXAMPLE = "okrt gate okrt-runs/20260101-120000-ab12cd --gates release --baseline last"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of the command."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
+    parser.add_argument(
+        "--gates", required=True, metavar="FILE",
+        help="TOML; `release` names the gates that ship (docs/gates.md)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--baseline", metavar="X", help="a run directory, or the name of a saved baseline"
+    )
+    parser.add_argument(
+        "--model", action="append", metavar="LABEL",
+        help="judge this model; may be repeated (default: those that the run was given)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--runtime", action="append", metavar="NAME",
+        help="of a file that states no runtimes: judge this one; may be repeated (default: those "
+        "that the run was given)",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print gates.json in place of text")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Decides, prints, writes `gates.json`; returns the exit status of the verdict.
+
+    Raises:
+        okrt.errors.UsageError: there is no such run, gate file or baseline, or one is wrong.
+    """
+    sys.path.append(str(Path.cwd()))  # where module:attribute is looked for
+    here = Path.cwd()
+    file = files.read(files.find(options.gates, here))
+    if options.runtime and file.runtimes:
+        raise UsageError(f"--runtime: {file.name} states its runtimes; leave it out")
+    if not (options.run / EPISODES).is_file():
+        raise StoreError(f"{options.run} is no run directory: it has no {EPISODES}")
+    found = held.read(options.run)
+    baseline = None if options.baseline is None else find_baseline(options.baseline, here)
+    told = asked_in(found.run)
+    asked = Asked(tuple(options.model or told.models), tuple(options.runtime or told.contracts))
+    decision = decided(file, asked, Run(found.run, found.rows, found.problems), baseline)
+    if options.json:
+        out = msgspec.json.format(msgspec.json.encode(as_json(decision))).decode()
+    else:
+        out = "\n".join(lines(decision))
+    sys.stdout.write(out + "\n")
+    try:
+        write(options.run, decision)
+    except StoreError as error:
+        sys.stderr.write(f"okrt: {error}\n")
+    return EXIT[decision.verdict]
