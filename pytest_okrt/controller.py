@@ -178,6 +178,7 @@ class Controller(OkrtSession):
         """Closes the record, then decides; what other plugins make of the exit status is seen."""
         self._close(session)
         passed = self._gates.decide(self._record, *self._instead())
+        self._record.write_page()
         try:
             yield
         finally:

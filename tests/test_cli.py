@@ -33,6 +33,21 @@ def test_report_prints_tables_and_derives_the_rows(
     assert "counting/low" in (run / "report.md").read_text()
 
 
+def test_report_writes_a_page_where_that_is_asked_for(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", str(run), "--html"]) == 0
+    assert capsys.readouterr().err == f"page: {run / 'report.html'}\n"
+    other = tmp_path / "other.html"
+    assert main(["report", str(run), "--html", str(other)]) == 0
+    assert other.read_bytes() == (run / "report.html").read_bytes()
+    assert main(["report", str(run), "--html", str(tmp_path / "no" / "page.html")]) == 2
+    assert "cannot write" in capsys.readouterr().err
+    (run / "run.json").write_text('{"schema": 9}')
+    assert main(["report", str(run), "--html"]) == 2
+    assert "schema 9 is unknown to this version of okrt" in capsys.readouterr().err
+
+
 def test_a_torn_last_line_is_repaired_and_warned_about(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,12 +13,22 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 LONGEST_BLOCK = 200_000
 """Characters. A longer block is not read: a reply of 32,000 tokens is shorter."""
 DEEPEST_BLOCK = 150
 """Levels of syntax. A fixed limit, because the interpreter's own would make the answer depend on
 how deep the caller stands."""
+
+
+class Rebinding(NamedTuple):
+    """A statement of a block's outermost level that binds names without reading them."""
+
+    names: frozenset[str]
+    first: int
+    """The line that it begins in, from 1."""
+    last: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +48,8 @@ class Block:
     """The first line that reads each name that is read before it is bound."""
     guarded_at: Mapping[str, int] = field(default_factory=dict)
     """The first such line in the body of the `try`, for each guarded name."""
+    rebindings: tuple[Rebinding, ...] = ()
+    """The statements that bind the names in `rebound`."""
 
 
 @lru_cache(maxsize=64)  # one row asks several questions about the blocks of one episode
@@ -49,13 +61,15 @@ def block(code: str) -> Block:
         scope.visit(tree)
     except UNREADABLE:
         return Block()
+    again = tuple(_rebindings(tree))
     return Block(
         frozenset(scope.bound),
-        frozenset(_rebound(tree)),
+        frozenset[str]().union(*(one.names for one in again)),
         frozenset(scope.guarded_at),
         scope.bound_at,
         scope.read_at,
         scope.guarded_at,
+        again,
     )
 
 
@@ -78,17 +92,22 @@ def parsed(code: str) -> ast.Module:
         return ast.parse(code)
 
 
-def _rebound(tree: ast.Module) -> Iterable[str]:
+def _rebindings(tree: ast.Module) -> Iterable[Rebinding]:
     for statement in tree.body:
-        match statement:
-            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                yield statement.name
-            case ast.Import() | ast.ImportFrom():
-                yield from imported(statement)
-            case ast.Assign(targets=targets, value=value):
-                yield from names(targets, ast.Store) - names([value], ast.Load)
-            case ast.AnnAssign(target=target, value=ast.expr() as value):
-                yield from names([target], ast.Store) - names([value], ast.Load)
+        if found := frozenset(_rebound(statement)):
+            yield Rebinding(found, statement.lineno, statement.end_lineno or statement.lineno)
+
+
+def _rebound(statement: ast.stmt) -> Iterable[str]:
+    match statement:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            yield statement.name
+        case ast.Import() | ast.ImportFrom():
+            yield from imported(statement)
+        case ast.Assign(targets=targets, value=value):
+            yield from names(targets, ast.Store) - names([value], ast.Load)
+        case ast.AnnAssign(target=target, value=ast.expr() as value):
+            yield from names([target], ast.Store) - names([value], ast.Load)
 
 
 def names(nodes: Iterable[ast.AST], context: type[ast.expr_context]) -> set[str]:

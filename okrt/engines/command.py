@@ -170,6 +170,7 @@ def _recorded(
         record.close()
     gates = SessionGates(options)
     gates.decide(record)
+    record.write_page()
     width = shutil.get_terminal_size((100, 24)).columns
     sys.stdout.write(record.summary(width, painter(sys.stdout), gates.lines) + "\n")
     if broke_off:

@@ -33,6 +33,7 @@ from okrt.plan import Key, Plan, key_of
 from okrt.redact import without_secrets
 from okrt.report.colour import Paint, unpainted
 from okrt.report.directory import Derivation
+from okrt.report.html.writing import BY_ITSELF, PAGE, write_page
 from okrt.report.texts import time_spent
 from okrt.runtimes.contracts import PERSISTENT
 from okrt.selection.arguments import Options
@@ -67,6 +68,8 @@ class Record:
         """Cases for which there was no time or there were no tokens."""
         self.not_written = ""
         """Why the end of the record could not be written, or nothing."""
+        self._page = ""
+        """Where the page is, or how to write it."""
         self.limits = SessionLimits(options.max_hours, options.max_tokens)
         self._options, self._command, self._folder = options, command, folder
         self._salt = None if options.salt is None else options.salt.digest
@@ -158,6 +161,26 @@ class Record:
             with suppress(StoreError):  # of what the file system tells last, said before
                 self._directory.close()
 
+    def write_page(self) -> None:
+        """Writes the page of a run that is not large; after all else is on the disk, what was
+        decided included. Raises nothing: no session is lost for a page, which can be made later."""
+        if not self.is_open or self.not_written:
+            return
+        later = f"okrt report {shlex.quote(_shown(self.path))} --html"
+        if len(self._derivation.briefs) > BY_ITSELF:
+            (self.path / PAGE).unlink(missing_ok=True)  # of an earlier session, of fewer episodes
+            self._page = f"page: {later}"
+            return
+        try:
+            self._page = f"page: {_shown(self._written())}"
+        except (Exception, KeyboardInterrupt) as error:
+            why = without_secrets(str(error) or type(error).__name__)
+            self._page = f"page: not written ({why}); to write it: {later}"
+
+    def _written(self) -> Path:
+        held = self._derivation
+        return write_page(self.path, made=held.tables, said=held.claims)
+
     @property
     def complete(self) -> bool:
         """Whether every case of the plan has an episode that no infrastructure broke off. Runs that
@@ -195,6 +218,8 @@ class Record:
         if self.not_written:
             lines.append(f"not written: {self.not_written}")
         lines.append(f"run: {_shown(self.path)}")
+        if self._page:
+            lines.append(self._page)
         if not complete:
             lines.append(f"to go on: {going_on(self._command, self.path)}")
         elif self._options.baseline is not None:

@@ -15,6 +15,7 @@ from okrt.index import Place, places, read_place
 from okrt.plan import case_id
 from okrt.report.colour import painter
 from okrt.report.directory import Derivation
+from okrt.report.html.writing import write_page
 from okrt.report.objects import report_object
 from okrt.report.plain import one_line, plain_json
 from okrt.report.reading import complain, rows_of
@@ -32,6 +33,10 @@ LISTED = 10
 def configure_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
     parser.add_argument("--json", action="store_true", help="the tables as JSON, to be printed")
+    parser.add_argument(
+        "--html", nargs="?", const="", metavar="FILE",
+        help="write the page of charts and transcripts, too (default: RUN/report.html)",
+    )  # fmt: skip
 
 
 def configure_show(parser: argparse.ArgumentParser) -> None:
@@ -62,6 +67,10 @@ def report(options: argparse.Namespace) -> int:
             shown = derivation.terminal(width, painter(sys.stdout))
         sys.stdout.write(shown)
         derivation.write(run)
+        if options.html is not None:
+            file = Path(options.html) if options.html else None
+            page = write_page(options.run, file, derivation.tables, derivation.claims)
+            sys.stderr.write(f"page: {page}\n")
     return 1 if any(problem.kind == "corrupt" for problem in problems) else 0
 
 

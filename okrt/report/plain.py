@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Iterator
 
@@ -11,14 +12,20 @@ _ESCAPED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 overrides among them), surrogates, line and paragraph separators."""
 
 
+_DOUBTFUL = re.compile(r"[^ -~\n\t]")
+"""Characters to look at: nearly all text has none."""
+
+
 def plain(text: str) -> str:
     """Returns the text with all control characters but newline and tab written as escapes."""
-    return "".join(
-        character
-        if character in "\n\t" or unicodedata.category(character) not in _ESCAPED
-        else character.encode("unicode_escape").decode()
-        for character in text
-    )
+    return _DOUBTFUL.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    character = found[0]
+    if unicodedata.category(character) not in _ESCAPED:
+        return character
+    return character.encode("unicode_escape").decode()
 
 
 def plain_json(document: bytes) -> str:

@@ -139,7 +139,7 @@ def test_joined_without_a_shard_it_is_incomplete_whatever_is_run(
     there = ("--model=expert:persistent", "--runtime=persistent", "--tier=micro", "--seeds=1")
     assert cli.main(["run", *there, "--resume=joined"]) == 1
     assert not run_json(here / "joined")["complete"]
-    assert "incomplete" in capsys.readouterr().out.splitlines()[-4]
+    assert "incomplete" in capsys.readouterr().out.splitlines()[-5]
 
 
 @pytest.mark.parametrize(

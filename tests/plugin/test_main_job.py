@@ -30,7 +30,7 @@ def test_the_run_directory_says_what_was_run(evaluate: Run, pytester: pytest.Pyt
     evaluate("--runtime=stateless", "--model=expert:stateless")
     folder = pytester.path / "run"
     assert {path.name for path in folder.iterdir()} == {
-        "run.json", "episodes.jsonl", "rows.jsonl", "report.md",
+        "run.json", "episodes.jsonl", "rows.jsonl", "report.md", "report.html",
     }  # fmt: skip
     run = json.loads((folder / "run.json").read_text())
     assert run["complete"] is True
