@@ -2,8 +2,8 @@
 
 A block's info string says how: `python` is executed; `python NAME` is written to that file first;
 `console` holds `$ ` commands, run in a folder that holds the shipped evaluations; `console ci`
-holds the commands that `.ci/run` runs; `json` is read; `text` right behind a `console` block is
-what its last command must print. Blocks of a file share one folder.
+holds the commands that `.ci/run` runs; `json` and `yaml` are read; `text` right behind a `console`
+block is what its last command must print. Blocks of a file share one folder.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import yaml
 
+from okrt.selection.options import OPTIONS
 from tests.checkpoints import make_checkpoint
 
 ROOT = Path(__file__).parents[1]
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
+LANGUAGES = ("python", "console", "json", "yaml", "text")
 _BLOCK = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -51,7 +54,7 @@ def commands(block: Block) -> list[str]:
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
 def test_every_block_says_how_it_is_run(path: Path) -> None:
     for block in blocks(path):
-        assert block.language in ("python", "console", "json", "text"), f"{path}:{block.line}"
+        assert block.language in LANGUAGES, f"{path}:{block.line}"
 
 
 @pytest.mark.parametrize("path", [p for p in DOCS if blocks(p)], ids=lambda path: path.name)
@@ -69,6 +72,8 @@ def test_the_blocks_of_a_file_run(path: Path, tmp_path: Path) -> None:
         printed = ""
         if block.language == "json":
             json.loads(block.body)
+        elif block.language == "yaml":
+            yaml.safe_load(block.body)
         elif block.language == "python" and block.argument:
             (tmp_path / block.argument).write_text(block.body)
         elif block.language == "python":
@@ -128,6 +133,16 @@ def test_the_table_of_the_readme_is_what_the_first_command_prints(tmp_path: Path
     assert found.returncode == 0, found.stdout + found.stderr
     assert table.strip() in found.stdout
     assert "self-check" in shown
+
+
+def test_the_workflow_gives_options_that_there_are() -> None:
+    (block,) = [b for b in blocks(ROOT / "docs" / "ci.md") if b.language == "yaml"]
+    steps = yaml.safe_load(block.body)["jobs"]["gate"]["steps"]
+    (gate,) = [step["run"] for step in steps if step.get("name") == "gate"]
+    given = {word.partition("=")[0] for word in gate.split() if word.startswith("--")}
+    known = {f"{prefix}{one.name}" for one in OPTIONS for prefix in ("--okrt-", "--")}
+    assert given - known == {"--junit-xml"}
+    assert "${{" not in gate  # what somebody typed would be a piece of the script
 
 
 def test_nothing_is_left_to_be_filled_in() -> None:

@@ -20,6 +20,7 @@ import msgspec
 
 from okrt import plan
 from okrt.analysis.brief import Brief
+from okrt.analysis.cells import Table
 from okrt.analysis.rows import row
 from okrt.engines import resuming
 from okrt.engines.finished import NOTHING, Finished, finished
@@ -32,6 +33,7 @@ from okrt.models.endpoint import names_server
 from okrt.plan import Key, Plan, key_of
 from okrt.redact import without_secrets
 from okrt.report.colour import Paint, unpainted
+from okrt.report.contrasts import Claims
 from okrt.report.directory import Derivation
 from okrt.report.html.writing import BY_ITSELF, PAGE, write_page
 from okrt.report.texts import time_spent
@@ -166,13 +168,13 @@ class Record:
         decided included. Raises nothing: no session is lost for a page, which can be made later."""
         if not self.is_open or self.not_written:
             return
-        later = f"okrt report {shlex.quote(_shown(self.path))} --html"
+        later = f"okrt report {shlex.quote(shown(self.path))} --html"
         if len(self._derivation.briefs) > BY_ITSELF:
             (self.path / PAGE).unlink(missing_ok=True)  # of an earlier session, of fewer episodes
             self._page = f"page: {later}"
             return
         try:
-            self._page = f"page: {_shown(self._written())}"
+            self._page = f"page: {shown(self._written())}"
         except (Exception, KeyboardInterrupt) as error:
             why = without_secrets(str(error) or type(error).__name__)
             self._page = f"page: not written ({why}); to write it: {later}"
@@ -198,6 +200,11 @@ class Record:
         """The `run.json` and the rows; after `close`."""
         return self._run, self._derivation.briefs
 
+    @property
+    def results(self) -> tuple[Sequence[Table], Sequence[Claims]]:
+        """The tables, and what is claimed of the models of each; after `close`."""
+        return self._derivation.tables, self._derivation.claims
+
     def summary(
         self, width: int, paint: Paint = unpainted, gates: Sequence[str] = (NO_GATES,)
     ) -> str:
@@ -217,13 +224,13 @@ class Record:
             lines.append(spent)
         if self.not_written:
             lines.append(f"not written: {self.not_written}")
-        lines.append(f"run: {_shown(self.path)}")
+        lines.append(f"run: {shown(self.path)}")
         if self._page:
             lines.append(self._page)
         if not complete:
             lines.append(f"to go on: {going_on(self._command, self.path)}")
         elif self._options.baseline is not None:
-            sides = [_shown(path) for path in (self.path, self._options.baseline)]
+            sides = [shown(path) for path in (self.path, self._options.baseline)]
             lines.append(f"to compare: {shlex.join(['okrt', 'compare', *sides])}")
         return "\n".join([*lines, *gates])
 
@@ -305,7 +312,7 @@ def going_on(command: Sequence[str], run: Path) -> str:
         elif word.partition("=")[0] not in _PLACES:
             kept.append(without_secrets(word))
     option = "--okrt-resume" if command[:1] == ["pytest"] else "--resume"
-    return shlex.join([*kept, option, _shown(run)])
+    return shlex.join([*kept, option, shown(run)])
 
 
 _PLACES = ("--okrt-out", "--out", "--okrt-resume", "--resume")
@@ -336,7 +343,8 @@ def _commit(folder: Path) -> str | None:
     return found.stdout.strip()
 
 
-def _shown(path: Path) -> str:
+def shown(path: Path) -> str:
+    """Returns the path as it is shown: from the working directory, where it lies within."""
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
+from okrt.analysis.brief import Brief
+from okrt.analysis.cells import Table, tables
 from okrt.baselines import held
 from okrt.baselines.saved import find as find_baseline
 from okrt.errors import StoreError, UsageError
@@ -16,6 +19,8 @@ from okrt.gates.deciding import asked_in, decided, write
 from okrt.gates.decision import EXIT, Run
 from okrt.gates.file import Asked
 from okrt.gates.words import as_json, lines
+from okrt.report import github
+from okrt.report.contrasts import Claims, claims
 from okrt.store import EPISODES
 
 HELP = "decide by a run whether gates pass: exit with 0 pass, 1 fail, 3 inconclusive, 4 incomplete"
@@ -66,9 +71,15 @@ def run(options: argparse.Namespace) -> int:
         out = msgspec.json.format(msgspec.json.encode(as_json(decision))).decode()
     else:
         out = "\n".join(lines(decision))
-    sys.stdout.write(out + "\n")
+    noted = github.tell(as_json(decision), lambda: _results(found.rows), str(options.run))
+    sys.stdout.write("\n".join([out, *([] if options.json else noted)]) + "\n")
     try:
         write(options.run, decision)
     except StoreError as error:
         sys.stderr.write(f"okrt: {error}\n")
     return EXIT[decision.verdict]
+
+
+def _results(rows: Sequence[Brief]) -> tuple[Sequence[Table], Sequence[Claims]]:
+    made = tables(rows)
+    return made, claims(made)

@@ -80,9 +80,7 @@ def markdown(
     made = tables(kept) if made is None else made
     said = claims(made) if said is None else said
     for table, its, checks in zip(made, said, claims(made, experts=True), strict=True):
-        lines += [f"### {_unmarked(title(table))}", "", *_bullets(notes(table)), ""]
-        lines += [*_pipes(table), ""]
-        lines += _contrasts("Contrasts", its)
+        lines += results(table, its)
         lines += _contrasts(f"Contrasts: {contrasts.SELF_CHECK}", checks)
     lines += [] if kept else [NO_EPISODES, ""]
     if broken := failures(kept):
@@ -92,6 +90,12 @@ def markdown(
     lines += ["## Versions", "", *_bullets(_versions(run)), ""]
     lines += ["## What this does and does not mean", "", *_bullets(MEANING)]
     return "\n".join(lines) + "\n"
+
+
+def results(table: Table, said: Claims) -> list[str]:
+    """Returns the lines of Markdown of one table and the contrasts of its models."""
+    lines = [f"### {unmarked(title(table))}", "", *_bullets(notes(table)), "", *_pipes(table), ""]
+    return lines + _contrasts("Contrasts", said)
 
 
 def _section(table: Table, width: int, paint: Paint) -> list[str]:
@@ -164,12 +168,12 @@ def _line(head: str, cells: Sequence[str], first: int, column: int) -> str:
 def _pipes(table: Table) -> list[str]:
     named = names(table)
     lines = [
-        _pipe(["model", "metric", *table.contracts]),
-        _pipe(["---"] * (2 + len(table.contracts))),
+        pipe(["model", "metric", *table.contracts]),
+        pipe(["---"] * (2 + len(table.contracts))),
     ]
     for model, metrics in figures(table).items():
         for position, (name, cells) in enumerate(metrics):
-            lines.append(_pipe(["" if position else named[model], name, *cells]))
+            lines.append(pipe(["" if position else named[model], name, *cells]))
     return lines
 
 
@@ -178,24 +182,25 @@ def _contrasts(heading: str, said: Claims) -> list[str]:
         return []
     head = [f"#### {heading}", "", *_bullets(contrasts.notes(said)), ""]
     rule = ["---"] * len(contrasts.COLUMNS)
-    return [*head, *map(_pipe, (contrasts.COLUMNS, rule, *rows)), ""]
+    return [*head, *map(pipe, (contrasts.COLUMNS, rule, *rows)), ""]
 
 
-def _pipe(cells: Sequence[str]) -> str:
+def pipe(cells: Sequence[str]) -> str:
+    """Returns a row of a table in Markdown; no cell can leave it."""
     return f"| {' | '.join(_cell(cell) for cell in cells)} |"
 
 
 def _cell(text: str) -> str:
-    return _unmarked(one_line(text)).replace("|", "\\|")
+    return unmarked(one_line(text)).replace("|", "\\|")
 
 
-def _unmarked(text: str) -> str:
-    """Text from outside may hold HTML, such as a server's error page."""
+def unmarked(text: str) -> str:
+    """Returns text from outside so that Markdown shows it: a server's error page is HTML."""
     return plain(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;")
 
 
 def _bullets(lines: Iterable[str]) -> list[str]:
-    return [f"- {_unmarked(line)}" for line in lines]
+    return [f"- {unmarked(line)}" for line in lines]
 
 
 def _about(run: Mapping[str, Any], rows: Sequence[Brief]) -> list[str]:
@@ -211,7 +216,7 @@ def _about(run: Mapping[str, Any], rows: Sequence[Brief]) -> list[str]:
 def _models(rows: Sequence[Brief]) -> list[str]:
     fields = ("model", "model_spec", "model_kind", "trained_under", "model_digest", "tokenizer")
     found = sorted({tuple(str(getattr(row, field) or "") for field in fields) for row in rows})
-    return [_pipe(fields), _pipe(["---"] * len(fields)), *map(_pipe, found)]
+    return [pipe(fields), pipe(["---"] * len(fields)), *map(pipe, found)]
 
 
 def _settings(run: Mapping[str, Any], rows: Sequence[Brief]) -> list[str]:

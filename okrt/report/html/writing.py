@@ -18,7 +18,7 @@ from okrt.report.html.episodes import view
 from okrt.report.html.facts import Facts, facts
 from okrt.report.html.page import Content, parts
 from okrt.report.html.transcripts import Packer
-from okrt.store import GATES, check_run, Problem, read_episodes, read_run, replace_file
+from okrt.store import GATES, Problem, check_run, read_episodes, read_run, replace_file
 from okrt.types import Episode
 
 PAGE = "report.html"
