@@ -17,7 +17,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from okrt.errors import FamilyError, SpecError, UsageError
-from okrt.families.opaque_knapsack import OpaqueKnapsack, experts
+from okrt.families import ledger_audit, lookup_control, opaque_knapsack
+from okrt.families.ledger_audit import experts as ledger_audit_experts
+from okrt.families.lookup_control import experts as lookup_control_experts
+from okrt.families.opaque_knapsack import experts as opaque_knapsack_experts
 from okrt.models.checkpoint import (
     check_checkpoint,
     checkpoint_digest,
@@ -48,11 +51,21 @@ from okrt.types import (
 if TYPE_CHECKING:
     from okrt.models.openai_server import ServerModel
 
-FAMILIES: Mapping[str, TaskFamily] = {"opaque_knapsack": OpaqueKnapsack()}
+FAMILIES: Mapping[str, TaskFamily] = {
+    family.name: family
+    for family in (
+        opaque_knapsack.OpaqueKnapsack(),
+        ledger_audit.LedgerAudit(),
+        lookup_control.LookupControl(),
+    )
+}
 CONTRACTS: Mapping[str, Contract] = {c.name: c for c in (PERSISTENT, STATELESS)}
 EXPERTS: Mapping[str, Callable[[str], Callable[[Conversation], str]]] = {
-    "opaque_knapsack": experts.expert
+    "opaque_knapsack": opaque_knapsack_experts.expert,
+    "ledger_audit": ledger_audit_experts.expert,
+    "lookup_control": lookup_control_experts.expert,
 }
+"""Each names the same experts, so that one spec serves a run of several families."""
 DEFAULT_MODELS = ("expert:persistent", "expert:stateless")
 DEFAULT_CONTRACTS = ("persistent", "stateless")
 TRAINED_UNDER: tuple[TrainedUnder, ...] = ("persistent", "stateless", "mixed", "unknown")

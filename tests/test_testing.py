@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from okrt import specs
 from okrt.models.local import LocalModel
 from okrt.models.scripted import ScriptedModel
 from okrt.runtimes import laws
@@ -20,9 +21,9 @@ from tests.checkpoints import make_checkpoint
 from tests.toys import Counter, Counting, Says
 
 
-def test_our_families_keep_their_laws() -> None:
-    check_family("opaque_knapsack")
-    check_family("tests.toys:FAMILY")
+@pytest.mark.parametrize("family", [*specs.FAMILIES, "tests.toys:FAMILY"])
+def test_our_families_keep_their_laws(family: str) -> None:
+    check_family(family)
 
 
 @pytest.mark.thorough  # each tier alone is held to them in tests/runtimes/test_tiers.py

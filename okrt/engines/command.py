@@ -32,7 +32,7 @@ from okrt.types import Episode, TaskFamily
 
 HELP = "run an evaluation without tests: the options are those of pytest"
 EXAMPLE = "okrt run --model expert:stateless --runtime stateless --tier micro --seeds 3"
-TIERS = {"opaque_knapsack": ("easy",)}
+TIERS = dict.fromkeys(("opaque_knapsack", "ledger_audit", "lookup_control"), ("easy",))
 """Where none is given; of another family the first. As in the shipped evaluation, and so is:"""
 SEEDS = range(100)
 INTERRUPTED = 130

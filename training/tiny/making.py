@@ -17,6 +17,7 @@ import torch
 
 from okrt.errors import UsageError
 from okrt.families.opaque_knapsack import style
+from okrt.families.scripted import misspelt
 from training import collect
 from training.dataset import Pairs, read_pairs
 from training.tiny import documents
@@ -133,7 +134,7 @@ def _texts(pairs: Pairs) -> Iterator[str]:
         if episode.trajectory:
             yield from (message.content for message in episode.trajectory.messages())
     names = [name for names in astuple(style.CHOICES) for name in names.split()]
-    words = [*documents.NAMES, *names, *(style.misspelt(name) for name in names)]
+    words = [*documents.NAMES, *names, *(misspelt(name) for name in names)]
     texts = [*documents.SAYS, *documents.THINKS, *documents.DOES, *style.REPAIRS.values(), *words]
     texts += [f" {word} " for word in words]
     texts.append("Traceback (most recent call last):\nNameError: name 'x' is not defined\n")

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from okrt.families.opaque_knapsack.environment import OpaqueKnapsackEnvironment
 from okrt.families.opaque_knapsack.generate import FAMILY, TIERS, make_task
+from okrt.families.seeds import check_coordinates
 from okrt.types import Environment, Split, Task
-
-SPLITS = ("eval", "train", "val")
 
 
 class OpaqueKnapsack:
@@ -25,12 +24,7 @@ class OpaqueKnapsack:
         Raises:
             ValueError: the tier or split is unknown or the seed is negative.
         """
-        if tier not in TIERS:
-            raise ValueError(f"unknown tier {tier!r} of {FAMILY}; known: {', '.join(TIERS)}")
-        if split not in SPLITS:
-            raise ValueError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
-        if seed < 0:
-            raise ValueError(f"seed {seed} is negative; seeds start at 0")
+        check_coordinates(FAMILY, self.tiers, seed, tier, split)
         return make_task(seed, tier, split)
 
     def environment(self, task: Task) -> Environment:

@@ -10,8 +10,7 @@ held: by name, or as literals copied from what was printed last.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from random import Random
+from dataclasses import dataclass
 
 from okrt.families.opaque_knapsack import blocks
 from okrt.families.opaque_knapsack.memory import Held, Memory, recall
@@ -22,30 +21,9 @@ from okrt.families.opaque_knapsack.style import (
     Names,
     Style,
     draw,
-    misspelt,
 )
+from okrt.families.scripted import Expert, look_back, misspelt, read_expert
 from okrt.types import Conversation
-
-EXPERTS = ("persistent", "stateless", "no-inspection")
-RECOVERIES = ("rebuild", "retry", "give_up")
-SLIP_BLOCKS = (1, 2)
-"""Which block, counted from 0, may hold the misspelt name; every episode has as many."""
-
-
-@dataclass(frozen=True, slots=True)
-class Expert:
-    """What an expert is; two of equal fields answer alike."""
-
-    name: str
-    """`persistent`, `stateless`, or `no-inspection`, the negative control."""
-    recovery: str = "rebuild"
-    """What it does once a block has ended in a NameError. `rebuild`: sets its names up again from
-    what was printed and goes on; `retry`: writes the block again, as it was meant; `give_up`:
-    forgets what it learned and takes the items blindly. The control never has such a loss."""
-    slips: float = 0.0
-    """Share of episodes in which one block misspells a name, in [0, 1]."""
-    variety: str | None = None
-    """Seed of the surface (see `style`) and of the slips; None: one plain style."""
 
 
 def expert(text: str) -> Callable[[Conversation], str]:
@@ -54,50 +32,17 @@ def expert(text: str) -> Callable[[Conversation], str]:
     Raises:
         ValueError: the name, a setting or its value is unknown.
     """
-    chosen = _read(text)
+    chosen = read_expert(text)
 
     def reply(conversation: Conversation) -> str:
-        prompt = conversation.messages[0].content
-        # The prompt decides, so that both experts of a pair are given the same.
-        style = PLAIN
-        if chosen.variety is not None:
-            style = draw(Random(f"style/{chosen.variety}/{prompt}"))
-        rng = Random(f"slips/{chosen.variety}/{prompt}")
-        slip = rng.choice(SLIP_BLOCKS) if rng.random() < chosen.slips else None
-        memory = recall(conversation, style.names)
-        thought, code = _Block(chosen, style, memory, slip == memory.blocks).write()
-        opening, close = ("<code>", "</code>") if memory.code_tags else ("```python", "```")
-        return f"{thought}\n{opening}\n{code}\n{close}"
+        past = look_back(conversation)
+        rng = chosen.style_rng(past.prompt)
+        style = PLAIN if rng is None else draw(rng)
+        slips = chosen.slips_in(past.prompt, past.blocks)
+        thought, code = _Block(chosen, style, recall(past, style.names), slips).write()
+        return past.reply(thought, code)
 
     return reply
-
-
-def _read(text: str) -> Expert:
-    name, *settings = text.split(",")
-    if name not in EXPERTS:
-        raise ValueError(f"unknown expert {name!r}; known: {', '.join(EXPERTS)}")
-    found = Expert(name)
-    for setting in settings:
-        key, _, value = setting.partition("=")
-        if key == "recovery" and value in RECOVERIES:
-            found = replace(found, recovery=value)
-        elif key == "slips" and _is_share(value):
-            found = replace(found, slips=float(value))
-        elif key == "variety" and value:
-            found = replace(found, variety=value)
-        else:
-            raise ValueError(
-                f"unknown setting {setting!r}; write recovery={'|'.join(RECOVERIES)}, "
-                "slips=0.3 (a share of the episodes) or variety=SEED"
-            )
-    return found
-
-
-def _is_share(text: str) -> bool:
-    try:
-        return 0 <= float(text) <= 1
-    except ValueError:
-        return False
 
 
 @dataclass(frozen=True, slots=True)

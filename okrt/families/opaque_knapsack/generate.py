@@ -8,6 +8,7 @@ from random import Random
 
 from okrt.families.opaque_knapsack.instance import Instance, Item, to_private
 from okrt.families.opaque_knapsack.optimum import solve
+from okrt.families.seeds import draw_ids
 from okrt.types import Split, Task
 
 FAMILY = "opaque_knapsack"
@@ -145,9 +146,7 @@ def _draw(rng: Random, tier: Tier) -> Instance | None:
 def _draw_items(rng: Random, tier: Tier, letters: list[str], allowed: list[str]) -> list[Item]:
     """Returns items in random order; where chance allowed none of them, one at random is."""
     count = rng.randint(*tier.items)
-    ids: dict[str, None] = {}  # a dict keeps the order of drawing and drops a repeated id
-    while len(ids) < count:
-        ids[f"item_{rng.getrandbits(4 * tier.id_digits):0{tier.id_digits}x}"] = None
+    ids = draw_ids(rng, "item", count, tier.id_digits)
     drawn = [rng.choice(letters) for _ in ids]
     if not set(drawn) & set(allowed):
         drawn[rng.randrange(count)] = rng.choice(allowed)

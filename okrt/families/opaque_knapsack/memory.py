@@ -9,17 +9,12 @@ a crash; and what is pasted into a block can be nothing but such a literal.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from okrt.families.opaque_knapsack.style import Names
-from okrt.types import Conversation, Message
+from okrt.families.scripted import Past
 
-DEFAULT_CAP = 25
-"""Where the first message names no cap."""
-
-_CAP = re.compile(r"at most (\d{1,9}) tool calls?\b", re.ASCII)
-_LOSS = re.compile(r"^NameError: name ", re.MULTILINE)
 _ID = re.compile(r"'(item_\w{1,64})'", re.ASCII)
 _LIST = r"\[(?:'item_\w{1,64}'(?:, (?='))?)*\]"
 _DICT = r"\{(?:'item_\w{1,64}': \d{1,9}\.\d{1,9}(?:, (?='))?)*\}"
@@ -51,10 +46,6 @@ class Memory:
     """None until something was printed."""
     cap: int
     """Tool calls a block may make."""
-    code_tags: bool
-    """Whether the first message asks for `<code>` tags instead of a fenced block."""
-    blocks: int
-    """Replies given so far."""
     lost: bool
     """The last block ended in a NameError."""
     ever_lost: bool
@@ -62,19 +53,15 @@ class Memory:
     """Neither of the last two observations told anything new."""
 
 
-def recall(conversation: Conversation, names: Names) -> Memory:
+def recall(past: Past, names: Names) -> Memory:
     """Returns what the conversation tells; never raises, whatever the observations hold."""
-    prompt = conversation.messages[0].content
-    observations = _texts(conversation.messages[1:], "user", "tool")
-    held = read(observations, names)
+    held = read(past.observations, names)
     return Memory(
         held=held,
-        cap=max(_last_number(_CAP, prompt, DEFAULT_CAP), 1),
-        code_tags="<code>" in prompt,
-        blocks=len(_texts(conversation.messages, "assistant")),
-        lost=any(_LOSS.search(text) for text in observations[-1:]),
-        ever_lost=any(_LOSS.search(text) for text in observations),
-        stalled=len(observations) > 1 and held == read(observations[:-2], names),
+        cap=past.cap,
+        lost=past.lost,
+        ever_lost=past.ever_lost,
+        stalled=len(past.observations) > 1 and held == read(past.observations[:-2], names),
     )
 
 
@@ -91,11 +78,3 @@ def read(observations: Sequence[str], names: Names) -> Held | None:
         if found := taking.search(text):
             return Held(None, None, found[1])
     return None
-
-
-def _texts(messages: Iterable[Message], *roles: str) -> list[str]:
-    return [message.content for message in messages if message.role in roles]
-
-
-def _last_number(pattern: re.Pattern[str], text: str, default: int) -> int:
-    return int([str(default), *pattern.findall(text)][-1])

@@ -103,9 +103,3 @@ def draw(rng: Random) -> Style:
         helpers=rng.random() < 0.75,
         spare=rng.randrange(2),
     )
-
-
-def misspelt(name: str) -> str:
-    """Returns the name with its last two letters swapped, or the last one dropped if equal."""
-    swapped = name[:-2] + name[-1] + name[-2]
-    return swapped if swapped != name else name[:-1]

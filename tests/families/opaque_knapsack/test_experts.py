@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from okrt.families.opaque_knapsack import OpaqueKnapsack
-from okrt.families.opaque_knapsack.experts import EXPERTS, RECOVERIES, expert
+from okrt.families.opaque_knapsack.experts import expert
 from okrt.families.opaque_knapsack.generate import TIERS
-from okrt.families.opaque_knapsack.style import CHOICES, Names, misspelt
+from okrt.families.opaque_knapsack.style import CHOICES, Names
+from okrt.families.scripted import EXPERTS, RECOVERIES, misspelt
 from okrt.types import Conversation, Message
-from tests.families.opaque_knapsack.driver import CODE_TAG, FENCED, Played, instructions, play
+from tests.families.driver import CODE_TAG, FENCED, Played, instructions, play
 
 FAMILY = OpaqueKnapsack()
 Contract = Literal["persistent", "stateless"]

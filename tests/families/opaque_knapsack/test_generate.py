@@ -42,7 +42,7 @@ def instances(tier: str, count: int = 60) -> list[Instance]:
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
 def test_same_bytes_in_a_new_process_under_any_hash_seed(hash_seed: str) -> None:
     run = subprocess.run(
-        [sys.executable, "-m", "tests.families.opaque_knapsack.golden"],
+        [sys.executable, "-m", "tests.families.golden", "opaque_knapsack"],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": hash_seed},
         capture_output=True,

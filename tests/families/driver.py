@@ -13,8 +13,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from okrt import specs
 from okrt.errors import ToolError
-from okrt.families.opaque_knapsack import OpaqueKnapsack
 from okrt.types import Conversation, Environment, Message, Outcome, Task
 
 FENCED = re.compile(r"```python\n(.*?)\n```", re.DOTALL)
@@ -64,7 +64,7 @@ def play(
 ) -> Played:
     """Plays one episode. `told_cap`: what the instructions say where it is not the truth."""
     cap = task.tool_cap if cap is None else cap
-    environment = OpaqueKnapsack().environment(task)
+    environment = specs.FAMILIES[task.family].environment(task)
     messages = [Message("user", f"{instructions(told_cap or cap, code_tag)}\n\n{task.prompt}")]
     session = blocks(environment, cap, contract == "persistent")
     next(session)

@@ -1,7 +1,7 @@
 """Digests of the first 20 tasks a tier, and their two marks, as JSON on standard output.
 
-`golden.json` is what this printed when `VERSION` was last raised:
-`python -m tests.families.opaque_knapsack.golden > tests/families/opaque_knapsack/golden.json`
+`NAME/golden.json` is what this printed when the family's `VERSION` was last raised:
+`python -m tests.families.golden NAME > tests/families/NAME/golden.json`
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import sys
 from typing import Any
 
-from okrt.families.opaque_knapsack import OpaqueKnapsack
+from okrt import specs
 from okrt.types import Task
 
 
@@ -20,8 +20,8 @@ def digest(task: Task) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def golden() -> dict[str, Any]:
-    family = OpaqueKnapsack()
+def golden(name: str) -> dict[str, Any]:
+    family = specs.family(name)
     table: dict[str, Any] = {}
     for tier in family.tiers:
         for task in (family.task(seed, tier) for seed in range(20)):
@@ -31,4 +31,4 @@ def golden() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(golden(), indent=0) + "\n")
+    sys.stdout.write(json.dumps(golden(sys.argv[1]), indent=0) + "\n")
