@@ -15,19 +15,25 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from PIL import Image
 
 from okrt.report.html.writing import write_page
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, FloatRect, Page
 
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 COLOURS = 256
 WIDE, NARROW = 1200, 360
 """Pixels."""
+Scheme = Literal["light", "dark"]
+PICTURES: tuple[tuple[str, int, Scheme], ...] = (
+    ("report-light", WIDE, "light"),
+    ("report-dark", WIDE, "dark"),
+    ("report-narrow", NARROW, "light"),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,16 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         page = write_page(options.run, Path(folder, f"{options.run.name}.html"))
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        for name, width, scheme in (
-            ("report-light", WIDE, "light"),
-            ("report-dark", WIDE, "dark"),
-            ("report-narrow", NARROW, "light"),
-        ):
+        for name, width, scheme in PICTURES:
             shown = _open(browser, page, width, scheme)
             bottom = shown.locator("#episodes-head").evaluate(
                 "one => one.getBoundingClientRect().y"
             )
-            clip = {"x": 0, "y": 0, "width": width, "height": min(bottom, 2_400)}
+            clip: FloatRect = {"x": 0, "y": 0, "width": width, "height": min(bottom, 2_400)}
             _keep(shown, options.folder / f"{name}.png", clip)
         shown = _open(browser, page, WIDE, "light")
         shown.get_by_label("loses a variable").check()
@@ -63,10 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _open(browser: Browser, file: Path, width: int, scheme: str) -> Page:
+def _open(browser: Browser, file: Path, width: int, scheme: Scheme) -> Page:
     context = browser.new_context(
         viewport={"width": width, "height": 1_000},
-        color_scheme=scheme,  # type: ignore[arg-type]  # light or dark
+        color_scheme=scheme,
     )
     page = context.new_page()
     page.goto(file.as_uri())
@@ -74,8 +76,8 @@ def _open(browser: Browser, file: Path, width: int, scheme: str) -> Page:
     return page
 
 
-def _keep(page: Page, file: Path, clip: dict[str, float] | None) -> None:
-    page.screenshot(path=file, full_page=clip is not None, clip=clip)  # type: ignore[arg-type]
+def _keep(page: Page, file: Path, clip: FloatRect | None) -> None:
+    page.screenshot(path=file, full_page=clip is not None, clip=clip)
     with Image.open(file) as picture:
         reduced = picture.convert("RGB").quantize(
             COLOURS, Image.Quantize.FASTOCTREE, kmeans=2, dither=Image.Dither.NONE

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from itertools import islice
 
 KEY_VARIABLES = ("OKRT_API_KEY", "OPENAI_API_KEY")
 """Where a server's key is looked for, in this order."""
@@ -27,6 +28,8 @@ _NAMED = re.compile(
     r"['\"]?\s*[:=]\s*['\"]?(?:(?:bearer|basic)\s+)?)[^\s'\",;&)}]+",
     re.IGNORECASE,
 )
+_OPTION = re.compile(r"--?[\w-]*(key|token|passw(or)?d|secret)", re.IGNORECASE)
+"""An option, of another plugin's: what follows it is nobody's business."""
 _BEARER = re.compile(r"\b(bearer\s+)[^\s'\",;)}]+", re.IGNORECASE)
 _TOKEN = re.compile(r"\b(?:sk|hf|ghp|xox[bp])[-_](?=[\w-]*\d)[\w-]{12,}")
 
@@ -53,6 +56,22 @@ def api_key(environment: Mapping[str, str]) -> str | None:
 def without_secrets(text: str) -> str:
     """Returns the text as it may be written: redacted, the keys of the environment included."""
     return redact(text, (os.environ[name] for name in KEY_VARIABLES if os.environ.get(name)))
+
+
+def arguments_without_secrets(words: Iterable[str]) -> list[str]:
+    """Returns a command's arguments as they may be written: likewise, and what is given to options
+    such as `--db-password` is masked, in the same word or the next."""
+    kept: list[str] = []
+    left = iter(words)
+    for word in left:
+        name, given, _ = word.partition("=")
+        if not _OPTION.fullmatch(name):
+            kept.append(without_secrets(word))
+        elif given:
+            kept.append(f"{name}={MASK}")
+        else:
+            kept += [name, *(MASK for _ in islice(left, 1))]
+    return kept
 
 
 def _bare(rest: str) -> str:

@@ -10,13 +10,15 @@ import hashlib
 import hmac
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import wraps
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 from okrt.errors import FamilyError, UsageError
-from okrt.types import Environment, Split, Task, TaskFamily
+from okrt.types import Environment, Outcome, Split, Task, TaskFamily
 
 SHORTEST, LONGEST = 16, 65_536
 """Bytes of a secret, the newlines at its end left out."""
@@ -83,6 +85,8 @@ def read_salt(file: Path) -> Salt:
     Raises:
         UsageError: there is no such file, or it holds no secret.
     """
+    if len(file.name) == 64 and not set(file.name.lower()) - set("0123456789abcdef"):
+        raise UsageError("the salt was given as the secret itself: write it to a file, name that")
     try:
         if not file.is_file():
             what = "is no file" if file.exists() else "is not there: okrt salt FILE makes one"
@@ -173,7 +177,7 @@ class PrivateFamily:
         drawn = self.draw.seed(self._place(task.seed, task.tier, task.split))
         made = self._drawn(drawn, task.tier, task.split)
         try:
-            return self.inner.environment(made)
+            return _Quiet(self.inner.environment(made), drawn, task.seed)
         except Exception as error:
             raise _hidden("environment", error, drawn) from None
 
@@ -197,9 +201,51 @@ class PrivateFamily:
         return f"{self.name}/{tier}/{split}/{seed}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Quiet:
+    """The environment of a private task: what it says has the seed that was asked for."""
+
+    inner: Environment
+    _drawn: int = field(repr=False)
+    _seed: int = field(repr=False)
+
+    @property
+    def tools(self) -> Mapping[str, Callable[..., Any]]:
+        with self._told():
+            return {name: self._tool(tool) for name, tool in self.inner.tools.items()}
+
+    @property
+    def finished(self) -> bool:
+        with self._told():
+            return self.inner.finished
+
+    def outcome(self) -> Outcome:
+        with self._told():
+            made = self.inner.outcome()
+        if not isinstance(made, Outcome):
+            return made
+        return replace(made, metrics=_without(made.metrics, self._drawn, self._seed))
+
+    def _tool(self, tool: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(tool)
+        def quiet(*args: Any, **kwargs: Any) -> Any:
+            with self._told():
+                return _without(tool(*args, **kwargs), self._drawn, self._seed)
+
+        return quiet
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            error.args = tuple(_without(error.args, self._drawn, self._seed))
+            raise
+
+
 def _hidden(member: str, error: Exception, drawn: int) -> FamilyError:
     """Returns what a family raised, without the seed."""
-    text = " ".join(str(error).split())[:500].replace(str(drawn), "SEED")
+    text = " ".join(str(error).split()).replace(str(drawn), "SEED")[:500]
     return FamilyError(
         f"TaskFamily.{member} raised {type(error).__name__} for the seed of a private task, of "
         f"{len(str(drawn))} digits: {text}"

@@ -110,6 +110,18 @@ class Status:
         return (yield from self._around())
 
     @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        self.clear()  # with -s, what fixtures and tests print is written at once
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_call(self) -> None:
+        self.clear()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_teardown(self) -> None:
+        self.clear()
+
+    @pytest.hookimpl(tryfirst=True)
     def pytest_exception_interact(self) -> None:
         self.clear()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from okrt.redact import api_key, redact, without_secrets
+from okrt.redact import api_key, arguments_without_secrets, redact, without_secrets
 
 KEY = "geheim-4711-abc"
 
@@ -58,3 +58,11 @@ def test_okrt_s_own_variable_comes_first() -> None:
     assert api_key({"OPENAI_API_KEY": "b", "OKRT_API_KEY": "a"}) == "a"
     assert api_key({"OPENAI_API_KEY": "b", "OKRT_API_KEY": ""}) == "b"
     assert api_key({}) is None
+
+
+def test_what_is_given_to_an_option_for_a_secret_is_masked() -> None:
+    words = ["evals", "--db-password", "hunter2", "--hf-token=abcd", "--okrt-max-tokens", "9", "-k"]
+    assert arguments_without_secrets(words) == [
+        "evals", "--db-password", "***", "--hf-token=***", "--okrt-max-tokens", "9", "-k",
+    ]  # fmt: skip
+    assert arguments_without_secrets(["--api-key"]) == ["--api-key"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 import stat
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,11 +20,11 @@ from okrt.analysis.pairing import paired
 from okrt.analysis.rows import row
 from okrt.cli import main
 from okrt.engines.players import sendable
-from okrt.errors import FamilyError, SpecError, UsageError
+from okrt.errors import FamilyError, SpecError, ToolError, UsageError
 from okrt.salt import FIRST, SEEDS, PrivateFamily, Salt, exposed, make_salt, read_salt, salt
 from okrt.selection.arguments import Given, read_options
 from okrt.selection.cases import CaseSpec, cases
-from okrt.types import Split, Task
+from okrt.types import Environment, Outcome, Split, Task
 from tests.analysis.build import episode
 from tests.toys import FAMILY, Counter, Counting
 
@@ -119,8 +121,9 @@ def test_a_family_is_given_its_own_task_and_the_drawn_seed_is_not_written() -> N
     assert task.prompt == "Task 7."
     assert task.private == {"seed": 7, "all": [{"of": "7!"}, 7]}
     assert str(drawn(7)).encode() not in msgspec.json.encode(task)
-    assert isinstance(environment := made.environment(task), Counter)
-    assert environment.target == Random(drawn(7)).randrange(1, 100)
+    environment: Any = made.environment(task)
+    assert isinstance(environment.inner, Counter)
+    assert environment.inner.target == Random(drawn(7)).randrange(1, 100)
     with pytest.raises(FamilyError, match=r"raised ValueError for .* seed SEED is out of range"):
         specs.make_task(made, 7, "high")
     with pytest.raises(FamilyError, match=r"cannot judge counting/low/eval/SEED@1"):
@@ -230,3 +233,58 @@ def test_cells_of_different_salts_are_not_compared() -> None:
     assert [table.axes for table in tables(rows)] == [
         {"salt": one} for one in sorted(salts, key=lambda one: (one is not None, one))
     ]
+
+
+class Gossip(Counter):
+    """An environment that tells the seed in all it says."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(5)
+        self.seed = seed
+
+    @property
+    def tools(self) -> Any:
+        def tell(loud: bool = False) -> str:
+            if loud:
+                raise ToolError(f"seed {self.seed}")
+            return f"seed {self.seed}"
+
+        return {"tell": tell}
+
+    def outcome(self) -> Outcome:
+        return Outcome(0.5, False, {"seed": self.seed})
+
+
+class GossipFamily(Telling):
+    def environment(self, task: Task) -> Environment:
+        return Gossip(task.seed)
+
+
+def test_what_an_environment_says_does_not_hold_the_drawn_seed() -> None:
+    made = PrivateFamily(GossipFamily(), SALT)
+    environment = made.environment(specs.make_task(made, 7, "low"))
+    tell = environment.tools["tell"]
+    assert tell() == "seed 7"
+    assert list(inspect.signature(tell).parameters) == ["loud"]
+    with pytest.raises(ToolError, match=r"^seed 7$"):
+        tell(loud=True)
+    assert environment.outcome().metrics == {"seed": 7}
+
+
+def test_a_seed_at_the_end_of_what_is_told_is_masked_whole() -> None:
+    long = "x" * 490
+
+    class Wordy(Telling):
+        def task(self, seed: int, tier: str, split: Split = "eval") -> Task:
+            raise ValueError(f"{long} {seed}")
+
+    with pytest.raises(FamilyError) as told:
+        specs.make_task(PrivateFamily(Wordy(), SALT), 7, "low")
+    assert str(drawn(7))[:6] not in str(told.value)
+
+
+def test_the_secret_in_the_place_of_its_file_is_not_printed() -> None:
+    secret = "ab" * 32
+    with pytest.raises(UsageError, match="as the secret itself") as told:
+        read_salt(Path(secret))
+    assert secret not in str(told.value)

@@ -31,7 +31,7 @@ from okrt.errors import StoreError
 from okrt.index import missing_shards, plan_in, shards_in
 from okrt.models.endpoint import names_server
 from okrt.plan import Key, Plan, key_of
-from okrt.redact import without_secrets
+from okrt.redact import arguments_without_secrets, without_secrets
 from okrt.report.colour import Paint, unpainted
 from okrt.report.contrasts import Claims
 from okrt.report.directory import Derivation
@@ -132,6 +132,11 @@ class Record:
         key = key_of(episode)
         if self._directory is None or key in self._seen:
             return
+        if episode.task.salt != self._salt:
+            raise StoreError(
+                f"{episode.task.id} was drawn by the salt {episode.task.salt}, this run is of "
+                f"{self._salt}: the file was changed while the session ran"
+            )
         self._directory.append(episode)
         self._seen.add(key)
         self._underived = episode  # Ctrl-C may come before its row is there
@@ -170,7 +175,8 @@ class Record:
             return
         later = f"okrt report {shlex.quote(shown(self.path))} --html"
         if len(self._derivation.briefs) > BY_ITSELF:
-            (self.path / PAGE).unlink(missing_ok=True)  # of an earlier session, of fewer episodes
+            with suppress(OSError):  # an earlier session's, of fewer episodes
+                (self.path / PAGE).unlink()
             self._page = f"page: {later}"
             return
         try:
@@ -268,7 +274,7 @@ class Record:
         """Notes the session in what will be `run.json`."""
         session = {
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "arguments": [without_secrets(argument) for argument in self._command[1:]],
+            "arguments": arguments_without_secrets(self._command[1:]),
             "sandbox": {"isolation": runtime.isolation, "landlock_abi": runtime.landlock_abi},
             "versions": {"python": platform.python_version(), **_versions()},
             "commit": _commit(self._folder),
@@ -310,9 +316,9 @@ def going_on(command: Sequence[str], run: Path) -> str:
         if word in _PLACES:
             next(words, None)
         elif word.partition("=")[0] not in _PLACES:
-            kept.append(without_secrets(word))
+            kept.append(word)
     option = "--okrt-resume" if command[:1] == ["pytest"] else "--resume"
-    return shlex.join([*kept, option, shown(run)])
+    return shlex.join([*arguments_without_secrets(kept), option, shown(run)])
 
 
 _PLACES = ("--okrt-out", "--out", "--okrt-resume", "--resume")

@@ -257,7 +257,9 @@ def _how(
     if run.get("complete") is False:
         yield "the run is incomplete: episodes that it was to hold are missing or failed"
     if gates is not None:
-        yield f"gates ({gates.get('file')}): {gates.get('verdict')}: {gates.get('words')}"
+        words, verdict = str(gates.get("words") or "no reason is given"), str(gates.get("verdict"))
+        said = words if words.startswith(verdict) else f"{verdict}: {words}"
+        yield f"gates ({gates.get('file')}): {said}"
 
 
 def _scripted(row: Brief) -> bool:

@@ -23,7 +23,7 @@ def latex_text(text: str) -> str:
         _LATEX.get(character, character) if character.isascii() else f"(U+{ord(character):04X})"
         for character in plain(" ".join(text.split()))
     )
-    return "".join(escaped).replace("--", "-{}-")
+    return "".join(escaped).replace("--", "-{}-").replace("--", "-{}-")  # of three, two were left
 
 
 def markdown_text(text: str) -> str:

@@ -25,6 +25,9 @@ SCORES = ("score", "relative_score", "solved", "lost", "missing_variable", "fini
 _SUMMARY_CHARS = 1_024
 """Of a text in a summary. Source: `thin_text` of inspect_ai."""
 _STOPS = {"stop": "stop", "length": "max_tokens", "context": "model_length"}
+_DEEPEST = 64
+"""Lists and objects within one another that a call's arguments are shown as; a model may write more
+than readers, and we, can walk."""
 _LIMITS = {"max_turns": "turn", "token_budget": "token", "context": "context"}
 
 
@@ -155,9 +158,17 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
     named = {"id": call["id"], "function": call["function"]["name"], "type": "function"}
     written = call["function"]["arguments"]
     try:
-        return {**named, "arguments": msgspec.json.decode(written, type=dict[str, Any])}
+        arguments = msgspec.json.decode(written, type=dict[str, Any])
+        if _is_deeper(arguments, _DEEPEST):
+            raise RecursionError("nested too deeply")
+        return {**named, "arguments": arguments}
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         return {**named, "arguments": {"raw": written}, "parse_error": str(error)}
+
+
+def _is_deeper(value: Any, left: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return left < 0 or any(_is_deeper(one, left - 1) for one in inner)
 
 
 def _events(

@@ -53,8 +53,12 @@ def write(entries: Iterable[Entry], path: Path, source: Source, messages: bool) 
 
 
 def length(messages: list[dict[str, Any]] | None) -> int:
-    """Returns the characters that the messages hold, calls left out."""
-    return sum(len(message["content"]) for message in messages or ())
+    """Returns the characters that the messages hold, the arguments of calls included."""
+    return sum(
+        len(message["content"])
+        + sum(len(call["function"]["arguments"]) for call in message.get("tool_calls") or ())
+        for message in messages or ()
+    )
 
 
 class Groups:

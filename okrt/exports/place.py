@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from okrt.errors import UsageError
@@ -14,13 +14,16 @@ from okrt.errors import UsageError
 def check_free(target: Path, folder: bool) -> None:
     """Raises UsageError unless a new file, or a new or empty folder, can be made at the target."""
     remedy = "name another --out or remove it"
-    if not folder and target.is_dir():
-        raise UsageError(f"{target} is a folder: name the file to be written with --out")
-    if folder and target.is_dir():
-        if any(target.iterdir()):
-            raise UsageError(f"{target} is not empty: {remedy}")
-    elif target.exists() or target.is_symlink():
-        raise UsageError(f"{target} is there already: {remedy}")
+    try:
+        if not folder and target.is_dir():
+            raise UsageError(f"{target} is a folder: name the file to be written with --out")
+        if folder and target.is_dir():
+            if any(target.iterdir()):
+                raise UsageError(f"{target} is not empty: {remedy}")
+        elif target.exists() or target.is_symlink():
+            raise UsageError(f"{target} is there already: {remedy}")
+    except OSError as error:
+        raise UsageError(f"cannot write {target}: {error.strerror}; name another --out") from None
 
 
 @contextmanager
@@ -47,4 +50,5 @@ def beside(target: Path, folder: bool) -> Iterator[Path]:
         if folder:
             shutil.rmtree(part, ignore_errors=True)
         else:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):  # it was never made
+                part.unlink()

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping
-from itertools import islice
 from typing import Any
 
-from okrt.redact import MASK, without_secrets
+from okrt.redact import arguments_without_secrets
 from okrt.report.plain import plain
 
 _PLACES = ("--okrt-out", "--out", "--okrt-resume", "--resume", "--shard")
-_KEY = re.compile(r"--?[\w-]*(key|token|passw(or)?d|secret)", re.IGNORECASE)
-"""An option, of another plugin's: what follows it is nobody's business."""
 
 
 def reproduced(run: Mapping[str, Any]) -> list[str]:
@@ -21,7 +17,7 @@ def reproduced(run: Mapping[str, Any]) -> list[str]:
     command = command_of(run)
     if not command:
         return ["The command was not recorded."]
-    lines = ["```console", f"$ {plain(' '.join(command.split()))}", "```"]
+    lines = ["```console", f"$ {plain(command).replace(chr(10), chr(32))}", "```"]
     if run.get("shard") or run.get("shards"):
         lines += ["", "It was run in shards, which were joined by `okrt merge`."]
     return lines
@@ -40,7 +36,5 @@ def command_of(run: Mapping[str, Any]) -> str:
         if word in _PLACES:
             next(words, None)
         elif word.partition("=")[0] not in _PLACES:
-            kept.append(without_secrets(word))
-            if _KEY.fullmatch(word):
-                kept += [MASK for _ in islice(words, 1)]
-    return shlex.join([program, *kept])
+            kept.append(word)
+    return shlex.join([program, *arguments_without_secrets(kept)])

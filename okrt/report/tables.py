@@ -196,7 +196,8 @@ def _cell(text: str) -> str:
 
 def unmarked(text: str) -> str:
     """Returns text from outside so that Markdown shows it: a server's error page is HTML."""
-    return plain(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;")
+    shown = plain(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;")
+    return shown.replace("](", "]\\(")  # no link, and no picture that is fetched when it is read
 
 
 def _bullets(lines: Iterable[str]) -> list[str]:

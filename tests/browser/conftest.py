@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -21,6 +21,7 @@ ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-backgroun
 """No sandbox of the browser's own: CI runs as root."""
 
 Open = Callable[..., "Opened"]
+Scheme = Literal["light", "dark"]
 
 
 class Opened:
@@ -72,10 +73,10 @@ def chromium() -> Iterator[Browser]:
 def open_page(chromium: Browser) -> Iterator[Open]:
     contexts = []
 
-    def opened(file: Path, width: int = 1200, scheme: str = "light", more: str = "") -> Opened:
+    def opened(file: Path, width: int = 1200, scheme: Scheme = "light", more: str = "") -> Opened:
         context = chromium.new_context(
             viewport={"width": width, "height": 900},
-            color_scheme=scheme,  # type: ignore[arg-type]  # light or dark
+            color_scheme=scheme,
             offline=True,
         )
         contexts.append(context)

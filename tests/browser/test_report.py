@@ -20,7 +20,8 @@ pytestmark = pytest.mark.browser
 def column(page: Page, head: str) -> list[str]:
     """Returns what a column of the table of episodes shows."""
     heads = [text.strip(" ▲▼") for text in page.locator(".list th").all_inner_texts()]
-    return page.locator(f".list tbody td:nth-child({heads.index(head) + 1})").all_inner_texts()
+    cells = page.locator(f".list tbody td:nth-child({heads.index(head) + 1})")
+    return list(cells.all_inner_texts())
 
 
 def axe(page: Page) -> list[str]:

@@ -36,16 +36,20 @@ def section(table: Table, facts: Found) -> dict[str, Any]:
     rows: dict[tuple[str, str], list[Brief]] = defaultdict(list)
     for row in table.rows:
         rows[row.model, row.contract].append(row)
+    known = [facts[row.episode_id] for row in table.rows if row.episode_id in facts]
+    longest = max((len(fact.turn_tokens) for fact in known), default=0)
     cells = [
         {
             "letter": letter(place),
             "model": shown(cell.model),
             "label": shown(labels[cell.model]),
             "runtime": shown(cell.contract),
+            "row": table.models.index(cell.model),
+            "column": table.contracts.index(cell.contract),
             "most": (cell.model, cell.contract) == most,
             "breaks": breaks(cell),
             **_figures(cell, rows[cell.model, cell.contract]),
-            **_drawn(rows[cell.model, cell.contract], facts),
+            **_drawn(rows[cell.model, cell.contract], facts, longest),
         }
         for place, cell in enumerate(table.cells.values())
     ]
@@ -54,6 +58,7 @@ def section(table: Table, facts: Found) -> dict[str, Any]:
         "labels": [shown(labels[model]) for model in table.models],
         "runtimes": [shown(contract) for contract in table.contracts],
         "trained": bool(trainings(table)),
+        "mixed": len(table.tokenizers) > 1,
         "floor": _mean(row.floor_score for row in table.rows if row.score is not None),
         "reference": _mean(row.reference_score for row in table.rows if row.score is not None),
         "cells": cells,
@@ -91,7 +96,8 @@ def estimate(found: Estimate, at_least: bool = False) -> dict[str, Any] | None:
     """Returns an estimate as JSON data; None where there is nothing to show."""
     if found.value is None or not math.isfinite(found.value):
         return None
-    return {"value": found.value, "low": found.low, "high": found.high, "at_least": at_least}
+    high = None if at_least else found.high  # of a lower bound there is no upper end
+    return {"value": found.value, "low": found.low, "high": high, "at_least": at_least}
 
 
 def _figures(cell: Cell, rows: Sequence[Brief]) -> dict[str, Any]:
@@ -117,13 +123,13 @@ def tokens(cell: Cell, rows: Iterable[Brief]) -> Estimate:
     return mean_interval([fmean(values) for _, values in sorted(tasks.items())])
 
 
-def _drawn(rows: Sequence[Brief], facts: Found) -> dict[str, Any]:
+def _drawn(rows: Sequence[Brief], facts: Found, longest: int) -> dict[str, Any]:
     scored = [row for row in rows if row.score is not None and row.episode_id in facts]
     known = [facts[row.episode_id] for row in scored]
     return {
         "parts": _parts(scored, facts),
         "turns": tokens_by_turn(known),
-        "errors": errors_by_turn(known),
+        "errors": errors_by_turn(known, longest),
         "redefinitions": _over_tasks(scored, facts, lambda _, fact: fact.redefinitions),
         "repeated": _over_tasks(scored, facts, lambda _, fact: fact.repeated_inspections),
     }

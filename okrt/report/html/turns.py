@@ -32,12 +32,12 @@ def tokens_by_turn(episodes: Sequence[Facts]) -> list[dict[str, Any]]:
     return found
 
 
-def errors_by_turn(episodes: Sequence[Facts]) -> list[dict[str, Any]]:
+def errors_by_turn(episodes: Sequence[Facts], longest: int = 0) -> list[dict[str, Any]]:
     """Returns how often each kind of error ended a turn, by turn or by several turns at a time.
 
     `share` is of the turns that were taken there, `of` their number.
     """
-    longest = max((len(one.turn_tokens) for one in episodes), default=0)
+    longest = max([longest, *(len(one.turn_tokens) for one in episodes)])
     wide = max(1, -(-longest // COLUMNS))
     taken = Counter(turn // wide for one in episodes for turn in range(len(one.turn_tokens)))
     kinds = Counter(kind for one in episodes for _, kind in one.errors)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -102,7 +103,7 @@ class PageWriter:
                 for place, piece in enumerate(group)
             )
             replace_file(folder / name, lines)
-            named += [f"{folder.name}/{name}"] * len(group)
+            named += [f"{quote(folder.name)}/{name}"] * len(group)
         return named
 
     def __enter__(self) -> PageWriter:

@@ -29,6 +29,8 @@ okrt.charts = (() => {
       chart, ...behind);
   }
 
+  const counted = (section) => (section.mixed
+    ? " Counted by several tokenizers: tokens do not compare between models here." : "");
   const hidden = (caption, heads, rows) =>
     element("details", {}, element("summary", {}, "As a table"), table(caption, heads, rows));
 
@@ -81,9 +83,9 @@ okrt.charts = (() => {
     const tokens = Math.max(0, ...section.cells.map((cell) => Math.max(cell.tokens?.high ?? 0, cell.tokens?.value ?? 0)));
     const grid = element("div", { class: "matrix" });
     grid.style.setProperty("--runtimes", Math.min(section.runtimes.length, 6));
-    for (const model of section.models) {
-      for (const runtime of section.runtimes) {
-        const place = section.cells.findIndex((cell) => cell.model === model && cell.runtime === runtime);
+    for (const [row, model] of section.models.entries()) {
+      for (const [column, runtime] of section.runtimes.entries()) {
+        const place = section.cells.findIndex((cell) => cell.row === row && cell.column === column);
         grid.append(place < 0
           ? element("div", { class: "cell empty" }, `${model} → ${runtime}: not run`)
           : card(section.cells[place], place, tokens));
@@ -94,7 +96,7 @@ okrt.charts = (() => {
       section.trained ? "Trained under (down) × runtime (across)" : "Model (down) × runtime (across)",
       `Bars have one scale in all cells: scores from 0 to 1, ${scale}, shares from 0 to 100%; whiskers are ` +
         "95% intervals over tasks. ▲ and a thick frame: most tokens on average. ✕ and a hatched cell: " +
-        "the interval of episodes that lose a variable lies above 5%.",
+        "the interval of episodes that lose a variable lies above 5%." + counted(section),
       grid);
   }
 
@@ -109,7 +111,9 @@ okrt.charts = (() => {
       }
     }
     const step = Math.ceil(found.length / MOST_POINTS);
-    return { shown: found.filter((_, place) => place % step === 0), all: found.length };
+    const seen = {}; // by cell: cells take turns in the list, and every second would be one cell's
+    const kept = ({ letter }) => (seen[letter] = (seen[letter] ?? -1) + 1) % step === 0;
+    return { shown: found.filter(kept), all: found.length };
   }
 
   // Where the letters stand: upon their cell, or in a row below (above) those that lie together.
@@ -157,7 +161,8 @@ okrt.charts = (() => {
     });
     chart.addEventListener("click", () => chart.value && okrt.viewer.open(chart.value.at));
     const told = `${shown.length < all ? `${whole(shown.length)} of ` : ""}${many(all, "episode")}, a symbol each; ` +
-      "circles with letters are cells, with 95% intervals both ways. Up and to the left is better.";
+      "circles with letters are cells, with 95% intervals both ways." +
+      (section.mixed ? counted(section) : " Up and to the left is better.");
     return figureOf("Quality against tokens", told, chart, legend(section, swatch),
       hidden("Cells", ["cell", "score", TOKENS], means.map((d) => [`${d.letter}: ${name(d)}`, figure(d.score, score), figure(d.tokens, whole)])));
   }
@@ -213,7 +218,7 @@ okrt.charts = (() => {
     const heads = ["cell", ...PARTS.map(([, label]) => label), "names bound anew per episode", "tool calls repeated per episode"];
     const one = (value) => (value == null ? "not measured" : value.toFixed(1));
     const rows = cells.map((cell) => [`${cell.letter}: ${name(cell)}`, ...PARTS.map(([k]) => whole(cell.parts[k])), one(cell.redefinitions), one(cell.repeated)]);
-    return figureOf("Where the tokens went", "Means over tasks. How each part is counted stands at the end of the page.",
+    return figureOf("Where the tokens went", `Means over tasks. How each part is counted stands at the end of the page.${counted(section)}`,
       chart, key, hidden("Mean tokens of an episode", heads, rows));
   }
 
@@ -249,7 +254,7 @@ okrt.charts = (() => {
         Plot.tip(rows, Plot.pointer({ x: "turn", y: "mean", title: (d) => `${d.letter}, turn ${d.turn}\nmean ${whole(d.mean)}, quartiles ${whole(d.low)} and ${whole(d.high)}\n${d.n} episodes reached it`, fill: "var(--bg)", stroke: "var(--muted)" })),
       ],
     });
-    return figureOf("Tokens by turn", "Of the episodes that reached the turn: the smaller the symbol, the fewer they are. Bands: from the first to the third quartile.",
+    return figureOf("Tokens by turn", `Of the episodes that reached the turn: the smaller the symbol, the fewer they are. Bands: from the first to the third quartile.${counted(section)}`,
       chart, legend(section, line),
       hidden("Tokens by turn", ["cell", "turn", "mean", "quartiles", "episodes"], rows.map((d) => [d.letter, d.turn, whole(d.mean), `${whole(d.low)}, ${whole(d.high)}`, d.n])));
   }

@@ -55,7 +55,7 @@ window.okrtTurns = (() => {
   // Where a name stands in a line, as a word.
   function places(line, name) {
     if (!name || name.length > 200) return [];
-    const literal = name.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");
+    const literal = name.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
     const whole = new RegExp(`(?<![\\p{L}\\p{N}_])${literal}(?![\\p{L}\\p{N}_])`, "gu");
     return Array.from(line.matchAll(whole), (found) => [found.index, found.index + name.length]);
   }

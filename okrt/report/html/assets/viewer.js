@@ -40,7 +40,9 @@ okrt.viewer = (() => {
       if (opened.size > 8) opened.clear();
       opened.set(number, unpack(number));
     }
-    return (await opened.get(number))[episodes.place[at]];
+    const found = (await opened.get(number))[episodes.place[at]];
+    if (found?.id !== episodes.id[at]) throw new Error("the files beside this page are of another page");
+    return found;
   }
 
   // The same task in other cells, or again in the same one.
@@ -101,7 +103,14 @@ okrt.viewer = (() => {
 
   function fromAddress() {
     const found = /^#episode=(.+)$/.exec(location.hash);
-    const at = found ? episodes.id.indexOf(decodeURIComponent(found[1])) : -1;
+    if (!found) return;
+    let wanted;
+    try {
+      wanted = decodeURIComponent(found[1]);
+    } catch {
+      return; // no address of ours
+    }
+    const at = episodes.id.indexOf(wanted);
     if (at >= 0 && at !== now) open(at);
   }
 
