@@ -24,7 +24,7 @@ from okrt.errors import FamilyError, SpecError, ToolError, UsageError
 from okrt.salt import FIRST, SEEDS, PrivateFamily, Salt, exposed, make_salt, read_salt, salt
 from okrt.selection.arguments import Given, read_options
 from okrt.selection.cases import CaseSpec, cases
-from okrt.types import Environment, Outcome, Split, Task
+from okrt.types import Outcome, Split, Task
 from tests.analysis.build import episode
 from tests.toys import FAMILY, Counter, Counting
 
@@ -256,7 +256,7 @@ class Gossip(Counter):
 
 
 class GossipFamily(Telling):
-    def environment(self, task: Task) -> Environment:
+    def environment(self, task: Task) -> Counter:
         return Gossip(task.seed)
 
 
