@@ -26,6 +26,7 @@ from okrt.planning import command as planning
 from okrt.probe import command as probe
 from okrt.progress import Line
 from okrt.redact import without_secrets
+from okrt.replay import command as replaying
 from okrt.report import command as reporting
 from okrt.runtimes.probe import assess, doctor, self_test
 from okrt.salt import make_salt, read_salt
@@ -44,6 +45,7 @@ EXAMPLES = """examples:
   okrt task opaque_knapsack/easy/eval/17
   okrt audit traces.jsonl --fail-unless persistent
   okrt probe python -- python -
+  okrt replay okrt-runs/20260101-120000-ab12cd --runtime stateless
   okrt init evals/
   okrt doctor
 """
@@ -123,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     fit.configure(add("fit", fit.run, fit.HELP, fit.EXAMPLE))
     planning.configure(add("plan", planning.run, planning.HELP, planning.EXAMPLE))
+    replaying.configure(add("replay", replaying.run, replaying.HELP, replaying.EXAMPLE))
     init = add("init", _init, "write an evaluation and gates to start from", "okrt init evals/")
     init.add_argument("folder", type=Path, metavar="DIR", help="where to write it")
     doctor = add(

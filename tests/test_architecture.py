@@ -73,12 +73,16 @@ ARROWS: dict[str, set[str]] = {
         "okrt.types", "okrt.errors", "okrt.progress", "okrt.runtimes", "okrt.specs",
         "okrt.report",
     },
+    "okrt.replay": {
+        "okrt.types", "okrt.errors", "okrt.analysis", "okrt.index", "okrt.prompts", "okrt.report",
+        "okrt.progress", "okrt.run", "okrt.runtimes", "okrt.specs", "okrt.store",
+    },
     "okrt.fit": {"okrt.errors", "okrt.progress", "okrt.audit", "okrt.probe", "okrt.report"},
     "okrt.cli": {
         "okrt.types", "okrt.errors", "okrt.store", "okrt.analysis", "okrt.report", "okrt.specs",
         "okrt.runtimes", "okrt.audit", "okrt.probe", "okrt.fit", "okrt.merge", "okrt.redact",
         "okrt.engines", "okrt.baselines", "okrt.exports", "okrt.progress", "okrt.salt",
-        "okrt.planning", "okrt.gates",
+        "okrt.planning", "okrt.gates", "okrt.replay",
     },
     "pytest_okrt": {
         "okrt.types", "okrt.errors", "okrt.store", "okrt.analysis", "okrt.report", "okrt.specs",

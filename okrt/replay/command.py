@@ -1,0 +1,195 @@
+"""`okrt replay RUN`: what of a run still holds under another contract or cap, without a model."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import shutil
+import sys
+from pathlib import Path
+
+import msgspec
+
+from okrt import specs
+from okrt.errors import UsageError
+from okrt.index import Place, places, read_place
+from okrt.replay.summary import cells
+from okrt.replay.tasks import check_task, family_of
+from okrt.replay.text import line, text
+from okrt.replay.work import SCHEMA, Asked, Work, as_json
+from okrt.report.plain import one_line
+from okrt.store import Problem, read_run
+
+HELP = "run a run's blocks again under another runtime or cap, without a model"
+EXAMPLE = "okrt replay okrt-runs/20260101-120000-ab12cd --runtime stateless"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of the command."""
+    add = parser.add_argument
+    add("run", type=Path, metavar="RUN", help="a run directory")
+    add("--runtime", metavar="NAME",
+        help="the contract: persistent, stateless, or module:attribute (default: each episode's "
+        "own: whether the record repeats itself)")  # fmt: skip
+    add("--tool-cap", metavar="N", help="tool calls a block may make (default: each episode's own)")
+    add("--episode", metavar="EPISODE", help="this one only: an episode id, the start of one, or "
+        "a case id: label-contract-tier-seed")  # fmt: skip
+    add("--model", metavar="LABEL", help="the episodes of this model only")
+    add("--from-runtime", metavar="NAME", help="the episodes recorded under this contract only")
+    add("--family", metavar="module:attribute", help="the family of tasks, where it is your own")
+    add("--out", type=Path, metavar="FILE", help="write what became of each episode, as JSONL")
+    add("--json", action="store_true", help="print the figures and the episodes as JSON")
+    add("--verbose", action="store_true", help="print a line for each episode, too")
+    add("--unsafe-runtime", "--okrt-unsafe-runtime", action="store_true",
+        help="run the recorded code without a sandbox, with your own rights")  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints the report. Returns 1 where an episode could not be replayed, a line is damaged, or a
+    record did not repeat itself under its own contract and cap; 130 after Ctrl-C; else 0.
+
+    Raises:
+        UsageError: an argument is wrong, a task is no longer generated, or nothing can be replayed.
+        RuntimeFailure: no sandbox can be had.
+    """
+    sys.path.append(str(Path.cwd()))  # where module:attribute is looked for, as by `python -m`
+    asked = _read(options)
+    found, broken, damaged = _selected(options)
+    _check_versions(options.run, found, asked)
+    _compare_pythons(options.run)
+    work = Work(asked, options.out, options.unsafe_runtime)
+    status = 0
+    try:
+        with work:
+            work.check_sandbox()
+            for place in work.told(found):
+                work.take(read_place(options.run, place))
+    except KeyboardInterrupt:
+        status = 130
+        sys.stderr.write("okrt: interrupted; this is what was replayed until then\n")
+    _say_what_is_left_out(work, broken)
+    if not work.replays:
+        if status or work.failed:
+            return status or 1
+        raise UsageError(_nothing(options.run, work, broken))
+    _print(options, work)
+    unlike = sum(one.own and one.departure is not None for one in work.replays)
+    if unlike:
+        sys.stderr.write(f"okrt: {unlike:,} episodes do not repeat themselves\n")
+    return status or int(bool(unlike or work.failed or damaged))
+
+
+def _read(options: argparse.Namespace) -> Asked:
+    cap: str | None = options.tool_cap
+    if cap is not None and (not cap.strip().isdecimal() or int(cap) < 1):
+        raise UsageError(f"--tool-cap {cap!r}: give a whole number of at least 1")
+    if options.out is not None and options.out.exists():
+        raise UsageError(f"--out {options.out} is there already: remove it or name another file")
+    if options.out is not None and not options.out.absolute().parent.is_dir():
+        raise UsageError(f"--out {options.out}: there is no folder {options.out.parent}")
+    return Asked(
+        None if options.runtime is None else specs.contract(options.runtime),
+        None if cap is None else int(cap),
+        None if options.family is None else specs.family(options.family),
+    )
+
+
+def _selected(options: argparse.Namespace) -> tuple[list[Place], int, int]:
+    """Returns where the episodes asked for lie, how many more infrastructure broke off, and how
+    many lines are damaged.
+
+    Raises:
+        UsageError: there are none such.
+    """
+    there: list[Place] = []
+    damaged = 0
+    for place in places(options.run):
+        if isinstance(place, Problem):
+            sys.stderr.write(f"okrt: {place.message}\n")
+            damaged += place.kind == "corrupt"
+        else:
+            there.append(place)
+    _check_known("--model", options.model, {place.key.model for place in there})
+    _check_known("--from-runtime", options.from_runtime, {place.key.contract for place in there})
+    found = [place for place in there if _is_asked_for(place, options)]
+    if not found:
+        asked = f" {options.episode!r}" if options.episode is not None else " of these"
+        raise UsageError(f"{options.run} has no episode{asked}: okrt show and rows.jsonl name them")
+    whole = [place for place in found if not place.failed]
+    return whole, len(found) - len(whole), damaged
+
+
+def _check_known(option: str, value: str | None, known: set[str]) -> None:
+    if value is not None and value not in known:
+        raise UsageError(f"{option} {value!r}: the run has {', '.join(sorted(known)) or 'none'}")
+
+
+def _is_asked_for(place: Place, options: argparse.Namespace) -> bool:
+    key, wanted = place.key, options.episode
+    case = f"{key.model}-{key.contract}-{key.tier}-{key.seed}"
+    names = (case, f"{case}-r{key.repeat + 1}")
+    return (
+        options.model in (None, key.model)
+        and options.from_runtime in (None, key.contract)
+        and (wanted is None or (wanted and place.id.startswith(wanted)) or wanted in names)
+    )
+
+
+def _check_versions(path: Path, found: list[Place], asked: Asked) -> None:
+    """Finds out before anything is run whether the tasks are still generated: one for each family,
+    tier and split. Each is held against the record later. Raises: see `check_task`."""
+    seen = set()
+    for place in found:
+        kind = place.key[:3]
+        if kind not in seen:
+            seen.add(kind)
+            task = read_place(path, place).task
+            check_task(task, family_of(task, asked.family))
+
+
+def _compare_pythons(path: Path) -> None:
+    """Says so where another Python recorded: the words of its errors may be others."""
+    recorded = read_run(path, manifest=False).get("versions", {}).get("python")
+    if recorded not in (None, platform.python_version()):
+        sys.stderr.write(
+            f"okrt: recorded with Python {recorded}, replayed with {platform.python_version()}\n"
+        )
+
+
+def _say_what_is_left_out(work: Work, broken: int) -> None:
+    if broken:
+        work.left_out["broken off by infrastructure"] = broken
+    for why, count in work.left_out.items():
+        sys.stderr.write(f"okrt: left out, {why}: {count:,}\n")
+    for why, count in work.failed.items():
+        sys.stderr.write(f"okrt: could not be replayed: {count:,}: {one_line(why)}\n")
+    if work.open_recorded:
+        sys.stderr.write(
+            f"okrt: recorded without a sandbox: {work.open_recorded:,}; what their blocks found on "
+            "that machine is not here\n"
+        )
+
+
+def _nothing(run: Path, work: Work, broken: int) -> str:
+    if broken and not work.left_out["without a block"]:
+        return f"{run}: infrastructure broke off every episode asked for: nothing to replay"
+    return f"{run}: no episode asked for ran a block: there is nothing to replay"
+
+
+def _print(options: argparse.Namespace, work: Work) -> None:
+    summaries = cells(work.replays)
+    if options.json:
+        found = {
+            "schema": SCHEMA,
+            "cells": summaries,
+            "episodes": [as_json(one) for one in work.replays],
+            "left_out": work.left_out,
+            "failed": work.failed,
+        }
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(found)).decode() + "\n")
+        return
+    for one in work.replays if options.verbose else ():
+        sys.stdout.write(line(one) + "\n")
+    if options.verbose:
+        sys.stdout.write("\n")
+    sys.stdout.write(text(summaries, shutil.get_terminal_size((100, 24)).columns))
