@@ -145,7 +145,10 @@ class Controller(OkrtSession):
         if line is not None:
             with suppress(StoreError):  # half written: the case stays missing, which is said
                 self._recorder.add(decode_episode(line))
-        report.longrepr = f"okrt: infrastructure failed (worker): {report.longrepr}"
+        told = f"infrastructure failed (worker): {report.longrepr}"
+        report.longrepr = f"okrt: {told}"
+        if line is not None and self.options.gates is not None:  # these judge how much may fail
+            report.outcome, report.longrepr = "skipped", (crashitem, 0, f"okrt-infra: {told}")
 
     def pytest_report_teststatus(self, report: Any) -> tuple[str, str, str] | None:
         return ("rerun", "R", "RERUN") if report.outcome == "rerun" else None

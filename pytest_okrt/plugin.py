@@ -39,6 +39,9 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
+    shows = config.option.showfixtures or config.option.show_fixtures_per_test
+    if value_of(config, "gates") and (shows or config.option.markers):
+        raise pytest.UsageError("okrt: --okrt-gates: no episode is run to show fixtures or markers")
     if value_of(config, "estimate"):  # an estimate runs in this process
         config.option.numprocesses, config.option.dist, config.option.tx = 0, "no", []
 
@@ -74,7 +77,8 @@ def session_of(config: pytest.Config) -> OkrtSession:
                 "okrt: --dist=each runs every episode in each worker: use load or worksteal"
             )
         config.stash[_session] = _open(config)
-        config.pluginmanager.register(config.stash[_session], "okrt-session")
+        if config.pluginmanager.register(config.stash[_session], "okrt-session") is None:
+            raise pytest.UsageError("okrt: -p no:okrt-session leaves nothing to record or decide")
     return config.stash[_session]
 
 

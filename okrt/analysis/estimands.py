@@ -115,15 +115,10 @@ def rate_of(cell: Cell, event: Measure) -> Inference:
 
 
 def rate_contrast(first: Cell, second: Cell, event: Measure) -> Inference:
-    """Returns what is known of the rate in first less that in second, paired by task.
-
-    By Tango's score interval; where a task was repeated, by the bootstrap of the tasks' shares.
-    """
-    found = paired(first, second)
-    one, other = found.means(event)
-    if all(len(task) == 1 for cell in found.cells for task in cell):
-        return rate_difference(one, other)
-    return mean_difference(one, other, width=1)
+    """Returns what is known of the rate in first less that in second, paired by task, by Tango's
+    score interval."""
+    one, other = paired(first, second).means(event)
+    return rate_difference(one, other)
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,8 @@ def _mean(one: Measured, cell: Cell) -> Inference:
 def _less(one: Measured, first: Cell, second: Cell) -> Inference:
     found = paired(first, second)
     more, fewer = found.means(one.measure)
-    inner = mean_difference(more, fewer)
+    largest = max((amount for amount in (*more, *fewer) if amount is not None), default=0)
+    inner = mean_difference(more, fewer, largest or None)
     return _unlike(one, found) or bounded(inner, found.censored())
 
 

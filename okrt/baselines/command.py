@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterable
@@ -91,7 +92,7 @@ def run_compare(options: argparse.Namespace) -> int:
     margins = checked_margins(options.margin)
     with closing(Line(sys.stderr)) as line:
         new, base = (
-            read(saved.find(text, options.folder), line.tell)
+            read(saved.find(text, options.folder, Path()), line.tell)
             for text in (options.run, options.base)
         )
     for held in (new, base):
@@ -131,7 +132,9 @@ def _save(options: argparse.Namespace) -> int:
     size = sum(file.stat().st_size for file in held.path.iterdir())
     sys.stdout.write(f"saved {held.path}, {size / 1e3:,.0f} KB: {_said(held)}\n")
     sys.stdout.writelines(f"  {line}\n" for line in _cells(held))
-    sys.stdout.write(f"to compare a run with it: okrt compare RUN {options.name}\n")
+    place = [] if options.folder == Path() else ["--in", str(options.folder)]
+    command = shlex.join(["okrt", "compare", "RUN", options.name, *place])
+    sys.stdout.write(f"to compare a run with it: {command}\n")
     return 0
 
 

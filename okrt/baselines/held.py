@@ -94,6 +94,7 @@ def read(path: Path, progress: Progress = lambda text: None) -> Held:
             progress(f"{len(rows):,} episodes of {path} read")
     rows.sort(key=lambda one: one.episode_id)
     if (path / EPISODES).is_file():
+        _check_episodes(path, run)
         return Held(path, run, tuple(rows), digest.hexdigest(), True, tuple(problems))
     return Held(path, run, tuple(rows), _saved_digest(path, run), False, ())
 
@@ -158,6 +159,22 @@ def lacking(run: Mapping[str, Any], finished: set[Key]) -> str:
         return f"shards are missing: {', '.join(missing)}"
     there = sum(key in finished for key in keys_of(plan))
     return "" if there == size(plan) else f"{there} of {size(plan)} episodes are there"
+
+
+def file_digest(file: Path) -> str:
+    """Returns the SHA-256 of a file."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _check_episodes(path: Path, run: Mapping[str, Any]) -> None:
+    """Of a baseline with transcripts; those of earlier versions state no digest of them."""
+    saved = run.get(SAVED)
+    wanted = saved.get("episodes") if isinstance(saved, Mapping) else None
+    if wanted is not None and wanted != file_digest(path / EPISODES):
+        raise StoreError(
+            f"{path}: the episodes are not those that were saved; restore its files or save it anew"
+        )
 
 
 def _saved_digest(path: Path, run: Mapping[str, Any]) -> str:

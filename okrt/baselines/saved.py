@@ -12,14 +12,14 @@ FOLDER = "okrt-baselines"
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]{0,99}", re.ASCII)
 
 
-def find(text: str, folder: Path) -> Path:
+def find(text: str, folder: Path, here: Path | None = None) -> Path:
     """Returns the directory of a run or a saved baseline: given by its path, or by the name under
-    which one was saved in `folder/okrt-baselines`.
+    which one was saved in `folder/okrt-baselines`. Paths are relative to `here`, or to `folder`.
 
     Raises:
         UsageError: there is none, or there are two.
     """
-    given = folder / text
+    given = (folder if here is None else here) / text
     saved = folder / FOLDER / text if _NAME.fullmatch(text) else given
     found = [path for path in dict.fromkeys((given, saved)) if text and _is_run(path)]
     if len(found) == 2:

@@ -20,6 +20,7 @@ from okrt.baselines.held import (
     Held,
     Progress,
     RowsDigest,
+    file_digest,
     key_of_row,
     lacking,
     read,
@@ -60,10 +61,10 @@ def save(
     beside = place.with_name(f".{name}.{os.getpid()}.part")
     try:
         beside.mkdir(parents=True)
-        _write(run, head, beside, allow_incomplete, progress)
         if transcripts:
             _copy_episodes(run, beside)
-        _put(beside, place)
+        _write(run, head, beside, allow_incomplete, progress)
+        _put(beside, place, replace)
     except OSError as error:
         raise StoreError(f"cannot write {place}: {error.strerror}; name another --in") from None
     finally:
@@ -92,6 +93,8 @@ def _write(
         kept["complete"] = not lack
         derivation.write(kept)
     saved = {"digest": taken.digest.hexdigest(), "rows": taken.count}
+    if (beside / EPISODES).is_file():
+        saved["episodes"] = file_digest(beside / EPISODES)
     write_run(beside, {**kept, SAVED: saved})
 
 
@@ -128,15 +131,15 @@ def _copy_episodes(run: Path, beside: Path) -> None:
                 file.write(line.content.removesuffix(b"\n") + b"\n")
 
 
-def _put(beside: Path, place: Path) -> None:
+def _put(beside: Path, place: Path, replace: bool) -> None:
     """Moves a new baseline into place. A kill between the two moves leaves the old one beside."""
     old = place.with_name(f".{place.name}.{os.getpid()}.old")
-    if place.exists():
-        place.rename(old)
     try:
-        beside.rename(place)
-    except OSError:
-        if old.exists():
+        if replace and place.exists():
+            place.rename(old)
+        beside.rename(place)  # never onto one that another process has saved meanwhile
+    except BaseException:  # Ctrl-C, too
+        if old.exists() and not place.exists():
             old.rename(place)
         raise
     shutil.rmtree(old, ignore_errors=True)

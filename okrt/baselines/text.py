@@ -16,7 +16,7 @@ from okrt.analysis.noise import COVERED
 from okrt.analysis.stats import LEVEL, Estimate
 from okrt.baselines.compare import Change, Compared, Comparison, is_identical
 from okrt.baselines.figures import TOKENS, Figure
-from okrt.baselines.held import Held
+from okrt.baselines.held import SAVED, Held
 from okrt.report.plain import one_line
 from okrt.report.texts import SELF_CHECK
 
@@ -77,7 +77,9 @@ def refusal(found: Comparison, new: Held, base: Held) -> str:
         lines.append(f"cells that match, to be asked for: {one_line(cells, 400)}")
     for held in (new, base):
         if held.run.get("complete") is False:
-            lines.append(f"{held.path} is incomplete; to go on in it: --okrt-resume {held.path}")
+            resume = f"; to go on in it: --okrt-resume {held.path}"
+            is_saved = SAVED in held.run  # nothing can be resumed there
+            lines.append(f"{held.path} is incomplete{'' if is_saved else resume}")
     return "\n".join(lines) + "\n"
 
 

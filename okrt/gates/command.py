@@ -64,6 +64,8 @@ def run(options: argparse.Namespace) -> int:
         raise StoreError(f"{options.run} is no run directory: it has no {EPISODES}")
     found = held.read(options.run)
     baseline = None if options.baseline is None else find_baseline(options.baseline, here)
+    if baseline is not None and baseline.resolve() == options.run.resolve():
+        raise UsageError(f"--baseline {options.baseline}: a run cannot be its own baseline")
     told = asked_in(found.run)
     asked = Asked(tuple(options.model or told.models), tuple(options.runtime or told.contracts))
     decision = decided(file, asked, Run(found.run, found.rows, found.problems), baseline)

@@ -20,7 +20,7 @@ from okrt.types import Settings
 
 SHOWN = 3
 """Seeds that a line names; the rest is counted."""
-_ALIKE = (*SETTINGS, "model_digest", "tokenizer")
+_ALIKE = (*SETTINGS, "prompt_digest", "model_digest", "tokenizer")
 """What the episodes of a cell must have in common."""
 
 

@@ -22,6 +22,8 @@ from okrt.types import Contract, TaskFamily
 
 T = TypeVar("T")
 RELEASE = "release"
+LEVELS = 0.501, 0.999
+"""Of a gate: beyond, 9,999 resamples have no bound to show."""
 """The name of the gates that ship."""
 SHIPPED = Path(__file__).with_name("release.toml")
 STARTER = Path(__file__).with_name("starter.toml")
@@ -226,8 +228,9 @@ class _Reader:
         if table.tier is not None and table.tier not in tiers:
             told = f"tier {table.tier!r} is none of [run]; known: {', '.join(tiers)}"
             self._refuse("tier", told)
-        if not 0.5 < table.level < 1:
-            told = f"level = {table.level:g}: a confidence above 0.5 and below 1, 0.95 is usual"
+        if not LEVELS[0] <= table.level <= LEVELS[1]:
+            least, most = LEVELS
+            told = f"level = {table.level:.15g}: a confidence from {least} to {most}, 0.95 is usual"
             self._refuse("level", told)
         if table.model == "":
             self._refuse("model", "model = '': give a model's label, or leave it out")

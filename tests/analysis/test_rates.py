@@ -112,9 +112,19 @@ def test_a_bound_of_a_paired_rate_has_the_p_value_of_its_tail() -> None:
     assert PairedRates(0, 0, 50).p_above(0.0) == 0.5
 
 
+def test_shares_of_repeats_are_parts_of_a_task() -> None:
+    """One task in a hundred says next to nothing: the bootstrap of it claims a bound of 0."""
+    found = rate_difference([0.5] + [0.0] * 99, [0.0] * 100).estimate(0.9)
+    whole = rate_difference([1.0] + [0.0] * 99, [0.0] * 100).estimate(0.9)
+    none = rate_difference([0.0] * 100, [0.0] * 100).estimate(0.9)
+    assert found.value == 0.005
+    assert (none.low or 0) < (found.low or 0) < (whole.low or 0) < 0
+    assert 0.02 < (none.high or 0) < (found.high or 0) < (whole.high or 0) < 0.06
+
+
 def test_values_that_are_no_events_are_refused() -> None:
-    with pytest.raises(ValueError, match="values of 0 and 1"):
-        rate_difference([0.5], [1])
+    with pytest.raises(ValueError, match=r"values in \[0, 1\]"):
+        rate_difference([1.5], [1])
     with pytest.raises(ValueError, match="zip"):
         rate_difference([1, 0], [1])
     with pytest.raises(ValueError, match="values of 0 and 1"):

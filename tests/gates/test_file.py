@@ -146,7 +146,8 @@ WRONG = {
     "relative": (RUN + gate("relative_score", "at_least = 90"), "lies between 0 and 2"),
     "nan": (RUN + gate("score", "at_least = nan"), "a limit is a finite number"),
     "level": (RUN + gate("score", "at_least = 0.5", "level = 95"), ":11: level = 95:"),
-    "level-half": (RUN + gate("score", "at_least = 0.5", "level = 0.05"), "above 0.5 and below 1"),
+    "level-next-to-1": (RUN + gate("score", "at_least = 0.5", "level = 0.9999999999999"), "0.999,"),
+    "level-half": (RUN + gate("score", "at_least = 0.5", "level = 0.05"), "from 0.501 to 0.999"),
     "against": (RUN + gate("score", "within = 0.1", 'against = "old"'), ":11: against"),
     "against-key": (
         RUN + gate("score", "within = 0.1", 'against = {cell = "x"}'),

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from okrt.cli import main
@@ -60,11 +59,12 @@ def test_the_report_names_cells_turns_and_kinds(
     assert main(["replay", run, "--runtime", "stateless", "--verbose"]) == 0
     said = capsys.readouterr()
     assert not said.err
-    assert "recorded under persistent, replayed under stateless" in said.out
+    flowing = said.out.replace("\n", " ")
+    assert "recorded under persistent, replayed under stateless" in flowing
     assert "lost variable: 2 episodes" in said.out
     assert "by turn 2: 100% of the episodes" in said.out
     assert "turn 2: lost variable: look, last alive in block 1, is gone" in said.out
-    assert "replayed under stateless, as it was" in said.out.replace("\n", " ")
+    assert "replayed under stateless, as it was" in flowing
     assert max(map(len, said.out.splitlines()[4:])) <= 100
 
 

@@ -113,9 +113,9 @@ def resample(columns: Floats, statistic: Statistic) -> Resampled:
     figures = statistic(means.reshape(*samples, -1))
     figures.sort(axis=-1)
     value = statistic(columns.mean(axis=-1, keepdims=True))
-    influence = _influence(columns, statistic)
+    moved = influence(columns, statistic)
     with np.errstate(invalid="ignore"):
-        acceleration = (influence**3).sum(axis=-1) / (6 * (influence**2).sum(axis=-1) ** 1.5)
+        acceleration = (moved**3).sum(axis=-1) / (6 * (moved**2).sum(axis=-1) ** 1.5)
     bias = special().ndtri(_share_below(figures, value))
     return Resampled(value[..., 0], figures, bias, acceleration)
 
@@ -126,17 +126,17 @@ def standard_error(columns: Floats, statistic: Statistic) -> Floats:
     Source: Efron and Tibshirani (1993), section 11.2.
     """
     size = columns.shape[-1]
-    squares = (_influence(columns, statistic) ** 2).sum(axis=-1)
+    squares = (influence(columns, statistic) ** 2).sum(axis=-1)
     error: Floats = np.sqrt(squares * (size - 1) / size)
     return error
 
 
-def _influence(columns: Floats, statistic: Statistic) -> Floats:
-    """The figures without each task in turn, taken from their mean."""
+def influence(columns: Floats, statistic: Statistic) -> Floats:
+    """Returns (..., n): the figures without each task in turn, taken from their mean."""
     total = columns.sum(axis=-1, keepdims=True)
     left_out = statistic((total - columns) / (columns.shape[-1] - 1))
-    influence: Floats = left_out.mean(axis=-1, keepdims=True) - left_out
-    return influence
+    found: Floats = left_out.mean(axis=-1, keepdims=True) - left_out
+    return found
 
 
 @lru_cache(maxsize=1)

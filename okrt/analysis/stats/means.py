@@ -11,6 +11,7 @@ from okrt.analysis.stats.bootstrap import (
     RESAMPLES,
     Resampled,
     Statistic,
+    influence,
     only,
     quotient,
     quotient_of_quotients,
@@ -272,8 +273,10 @@ def _inference(
 ) -> Inference:
     table = np.stack(columns)
     size = table.shape[-1]
+    value = float(statistic(table.mean(axis=-1, keepdims=True))[0])
+    if np.ptp(influence(table, statistic)) <= 1e-9 * abs(value) / size:
+        return Unknown(value, NO_SPREAD, size, pairing)  # no resample differs from the sample
     if size <= MOST:
         return Bootstrapped(what, resample(table, statistic), size, pairing)
-    value = float(statistic(table.mean(axis=-1, keepdims=True))[0])
     method = f"normal approximation of {what}, jackknife standard error (n > {MOST:,})"
     return Located(value, float(standard_error(table, statistic)), method, size, pairing)

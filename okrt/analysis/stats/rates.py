@@ -153,9 +153,10 @@ def effective_episodes(shares: Floats, episodes: float) -> Floats:
 class PairedRates:
     """The difference of two rates over the same tasks, by Tango's score test."""
 
-    only_first: int
-    """Tasks on which the first cell alone has the event."""
-    only_second: int
+    only_first: float
+    """Tasks on which the first cell alone has the event; of repeated tasks, the sum of the shares
+    by which the first has it more often."""
+    only_second: float
     n: int
 
     def estimate(self, level: float = LEVEL) -> Estimate:
@@ -176,19 +177,23 @@ class PairedRates:
 
 
 def rate_difference(first: Iterable[float | None], second: Iterable[float | None]) -> Inference:
-    """Returns what is known of the rate of first less that of second, paired by place: 0 or 1 each.
+    """Returns what is known of the rate of first less that of second, paired by place: 0 or 1, or
+    the share of a task's repeats.
 
-    A pair of which one is missing is left out.
+    A pair of which one is missing is left out. Shares enter Tango's interval as parts of a task:
+    their variance is at most that of whole tasks of the same sums, so that it is wide rather than
+    narrow, and of rare events no bootstrap is needed.
 
     Raises:
-        ValueError: the lengths differ, or a value is neither 0 nor 1.
+        ValueError: the lengths differ, or a value lies outside [0, 1].
     """
     one, other = known([first, second])
-    if not (np.isin(one, (0, 1)).all() and np.isin(other, (0, 1)).all()):
-        raise ValueError("a paired rate is over values of 0 and 1; average repeats first")
+    if not ((one >= 0) & (one <= 1) & (other >= 0) & (other <= 1)).all():
+        raise ValueError("a paired rate is over values in [0, 1]")
     if one.size == 0:
         return Unknown(None, NO_VALUES, 0, "task")
-    return PairedRates(int((one > other).sum()), int((one < other).sum()), one.size)
+    more = one - other
+    return PairedRates(float(more[more > 0].sum()), float(-more[more < 0].sum()), one.size)
 
 
 def tango_z(
