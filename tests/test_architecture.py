@@ -61,7 +61,7 @@ ARROWS: dict[str, set[str]] = {
         "okrt.types", "okrt.errors", "okrt.analysis", "okrt.baselines", "okrt.plan", "okrt.report",
         "okrt.specs", "okrt.store",
     },
-    "okrt.planning": {"okrt.errors", "okrt.analysis", "okrt.store", "okrt.gates"},
+    "okrt.planning": {"okrt.errors", "okrt.analysis", "okrt.baselines", "okrt.gates"},
     "okrt.audit": {
         "okrt.types", "okrt.errors", "okrt.parse", "okrt.progress", "okrt.analysis",
     },

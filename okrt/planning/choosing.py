@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from okrt.analysis.brief import Brief, briefs
-from okrt.analysis.reading import read_rows
-from okrt.analysis.rows import Row, row
+from okrt.analysis.brief import Brief
+from okrt.analysis.rows import Row
+from okrt.baselines.held import read, rows_of
+from okrt.baselines.saved import find
 from okrt.errors import UsageError
-from okrt.store import EPISODES, Problem, read_episodes, read_row_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,25 +23,20 @@ class Wanted:
     contracts: tuple[str, ...] = ()
 
 
-def read_briefs(run: Path) -> list[Brief]:
-    """Returns the rows of a run, or of a baseline of which the episodes were not kept.
+def read_briefs(text: str) -> list[Brief]:
+    """Returns the rows of a run, or of a baseline, given by its path or its name.
 
     Raises:
-        okrt.errors.StoreError: it is none, or damaged.
+        UsageError: there is none, or a line of it is no episode.
+        okrt.errors.StoreError: it is damaged, or its rows are not those that were saved.
     """
-    return list(briefs(_rows(run)))
-
-
-def _rows(run: Path) -> Iterable[Row]:
-    if not (run / EPISODES).is_file():
-        yield from read_rows(read_row_lines(run))
-        return
-    for found in read_episodes(run):
-        if isinstance(found, Problem):
-            if found.kind == "corrupt":
-                raise UsageError(found.message)
-        else:
-            yield row(found)
+    path = find(text, Path())
+    held = read(path)
+    if held.problems:  # a last line that is half written is left out: the run was broken off
+        for one in rows_of(path):
+            if not isinstance(one, Row) and one.kind == "corrupt":
+                raise UsageError(one.message)
+    return list(held.rows)
 
 
 def one_run(rows: Sequence[Brief], wanted: Wanted, count: int) -> list[list[Brief]]:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from okrt.analysis.measures import MEASURED, Measured
-from okrt.analysis.planner import POWER
+from okrt.analysis.planner import MOST_TASKS, POWER
 from okrt.errors import UsageError
 from okrt.gates.file import find, read
 from okrt.gates.limits import LimitKind, kinds_of, wrong
@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for name, kind, letter, default, told in _NUMBERS:
         parser.add_argument(name, type=kind, default=default, metavar=letter, help=told)
     for name, told in _PLACES.items():
-        parser.add_argument(name, type=Path, metavar="RUN", help=told)
+        parser.add_argument(name, metavar="RUN", help=told)
     for name, told in _CELLS.items():
         parser.add_argument(name, action="append", default=[], metavar="NAME", help=told)
     parser.add_argument("--tier", metavar="TIER", help="of the pilot")
@@ -55,7 +55,7 @@ _FLAGS = {
 }
 _NUMBERS: tuple[tuple[str, type, str, float | None, str], ...] = (
     ("--power", float, "P", POWER, "probability of a pass where the truth is as assumed (0.8)"),
-    ("--level", float, "L", LEVEL, "confidence of the one-sided bound (0.95)"),
+    ("--level", float, "L", None, "confidence of the one-sided bound (0.95)"),
     ("--tasks", int, "N", None, "ask whether so many are enough"),
     ("--spread", float, "S", None, "standard deviation of one task, in a pilot's stead"),
     ("--truth", float, "T", None, "what the figure is thought to be (as in the pilot; two cells: "
@@ -63,7 +63,7 @@ _NUMBERS: tuple[tuple[str, type, str, float | None, str], ...] = (
 )  # fmt: skip
 _PLACES = {
     "--pilot": "a run that shows what tasks are like",
-    "--against": "the run of the other cell, or baseline",
+    "--against": "the run of the other cell, or the name of a saved baseline",
 }
 _CELLS = {
     "--runtime": "of the pilot's cell; of two cells, given twice, the judged one first",
@@ -82,11 +82,13 @@ def run(options: argparse.Namespace) -> int:
         return _gates(options)
     question = _question(options)
     known = _pilot(options, question)
+    costs = () if known is None else known.costs
     try:
         found = answer(question, known, options.truth, options.spread)
     except Hopeless as error:
+        if options.json:
+            _print(text.hopeless_json(question, options.power, costs, str(error)))
         return _refuse(str(error))
-    costs = () if known is None else known.costs
     if options.json:
         _print(text.as_json(found, options.power, costs, options.tasks))
     tasks = options.tasks
@@ -112,23 +114,36 @@ def _gates(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> None:
     for name, low in (("power", 0.0), ("level", 0.5)):
         value = getattr(options, name)
-        if not low < value < 1:
+        if value is not None and not low < value < 1:
             raise UsageError(f"--{name} {value:g}: above {low:g} and below 1, {_USUAL[name]}")
-    if options.tasks is not None and options.tasks < 1:
-        raise UsageError(f"--tasks {options.tasks}: at least 1")
+    if options.tasks is not None and not 1 <= options.tasks <= MOST_TASKS:
+        raise UsageError(f"--tasks {options.tasks}: from 1 to {MOST_TASKS:,}")
     if options.spread is not None and not 0 < options.spread < float("inf"):
         raise UsageError(f"--spread {options.spread:g}: a positive number")
     if options.against is not None and options.pilot is None:
         raise UsageError("--against is the pilot's other run: give --pilot RUN, too")
     if options.gates is None and options.metric is None:
         raise UsageError("what is to be decided? give --metric and a limit, or --gates FILE")
-    single = ("metric", "margin", "ratio", "limit", "tasks", "spread", "truth", "tier")
-    if options.gates is not None and (
-        given := [name for name in single if getattr(options, name) is not None]
-    ):
-        raise UsageError(f"--gates has its own metrics, limits and tasks: leave out --{given[0]}")
+    if options.gates is not None and (given := _given(options, _SINGLE)):
+        raise UsageError(f"--gates has metrics, cells and limits of its own: leave out --{given}")
+    if options.pilot is None and (given := _given(options, _OF_PILOTS)):
+        raise UsageError(f"--{given} is of a pilot's cell: give --pilot RUN, too")
 
 
+def _given(options: argparse.Namespace, names: tuple[str, ...]) -> str:
+    """Returns the first of these options that was given, or nothing."""
+    for name in names:
+        value = getattr(options, name)
+        if value is not None and value is not False and value != []:
+            return name
+    return ""
+
+
+_OF_PILOTS = ("runtime", "model", "tier")
+_SINGLE = (
+    *("metric", "margin", "ratio", "limit", "tasks", "spread", "truth", "level", "equivalent"),
+    *_OF_PILOTS,
+)
 _USUAL = {"power": "0.8 is usual", "level": "0.95 is usual"}
 
 
@@ -141,7 +156,16 @@ def _question(options: argparse.Namespace) -> Question:
         raise UsageError(f"--{option} {value:g}: of {metric.name} that makes no sense")
     if told := wrong(metric, kind, value):
         raise UsageError(f"--{option} {value:g}: {told}")
-    return Question(metric, kind, value, options.level)
+    level = LEVEL if options.level is None else options.level
+    question = Question(metric, kind, value, level)
+    if options.spread is not None and metric.kind == "rate":
+        raise UsageError(
+            f"--spread: {metric.name} is a rate, which has none; give --truth or --pilot"
+        )
+    truth = options.truth
+    if truth is not None and question.by_ratio and not 0 < truth < float("inf"):
+        raise UsageError(f"--truth {truth:g}: of a ratio it is above 0; 1 is the same in both")
+    return question
 
 
 def _kind(options: argparse.Namespace, metric: Measured) -> tuple[LimitKind, str, float]:

@@ -12,6 +12,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 import numpy as np
 
+from okrt.analysis.cells import CENSORED_LIMIT
 from okrt.analysis.planner import POWER, MeanPlan, PairedRatePlan, RatePlan
 from okrt.analysis.stats.estimate import FEWEST
 from okrt.errors import UsageError
@@ -101,6 +102,8 @@ def answer(
         UsageError: too little is known to plan.
         Hopeless: no number of tasks would do.
     """
+    if pilot is not None:
+        _check_comparable(question, pilot)
     if question.metric.kind == "rate":
         found, plan_at = _of_rates(question, pilot, truth)
     else:
@@ -111,6 +114,27 @@ def answer(
         raise
     except ValueError as error:
         raise UsageError(f"{question.words()} cannot be planned: {error}") from None
+
+
+def _check_comparable(question: Question, pilot: Pilot) -> None:
+    """What limits cut is at least what was counted, so that no gate passes which asks that it is at
+    most something; and tokens compare only where one tokenizer counted: see
+    `okrt.analysis.metrics`."""
+    metric = question.metric
+    cut = [cost.at_least for cost in pilot.costs]
+    is_amount = metric.kind == "mean" and metric.divides
+    if is_amount and (cut[0] or (question.kind == "within" and any(cut))):
+        cell = pilot.costs[cut.index(True)].cell
+        raise Hopeless(
+            f"{question.words()} cannot pass however many tasks there are: limits ended over "
+            f"{CENSORED_LIMIT:.0%} of the pilot's episodes of {cell}, so that {metric.name} is at "
+            "least what was counted: raise the limits"
+        )
+    if metric.by_tokenizer and pilot.tokenizers > 1:
+        raise UsageError(
+            f"{question.words()}: different tokenizers counted the pilot's tokens: plan "
+            "transcript_chars in their stead"
+        )
 
 
 # -- rates ---------------------------------------------------------------------------------------

@@ -99,7 +99,10 @@ def _cells(
             continue
         other = _other(gate.against, tier, model, contract)
         among = baseline if gate.against == BASELINE else rows
-        theirs = list(cells_of(among or (), other).values())
+        found = cells_of(among or (), other)
+        theirs = list(found.values())
+        if gate.against == BASELINE:  # as the gate chooses: the model that bears the same label
+            theirs = [found[place] for place in found if place[2] == model] or theirs
         if gate.against == BASELINE and baseline is None:
             yield where, _compared_without(gate)
         elif len(theirs) != 1:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from math import log
 
+import numpy as np
+
 from okrt.analysis.brief import Brief
 from okrt.analysis.planner import MeanPlan, RatePlan, difference_spread, ratio_plan
 from okrt.analysis.stats.estimate import Floats
@@ -29,6 +31,8 @@ SPREADS = {
 """Standard deviation of a task's difference where no pilot says it, and where it is from. Source:
 `okrt.analysis.planner`; the floor of 0.702 and reference of 0.923 are the means of the first 100
 `easy` tasks (`docs/departures.md`)."""
+ROUNDING = 1e-12
+"""Of what is decided: what differs by less does not."""
 
 
 def of_means(
@@ -38,6 +42,8 @@ def of_means(
         return _absolute(question, pilot, truth, spread)
     if truth is None:
         truth = question.nothing_differs
+    if pilot is not None and spread is None and (alike := _alike(question, pilot, truth)):
+        return alike
     if question.kind == "ratio_at_most" and pilot is not None and spread is None:
         return _fieller(question, pilot, truth)
     skewness, source, seen = 0.0, "given", None
@@ -45,8 +51,6 @@ def of_means(
         seen = _seen(question, pilot)
     if spread is None and pilot is not None:
         values = _compared(question, pilot)
-        if question.metric.unit == "score" and truth == 0 and not values.any():
-            return _alike(question, pilot)
         found = _spread(question, values)
         spread, skewness, source = found.spread, found.skewness, source_of(pilot)
     elif spread is None and not question.by_ratio and question.metric.name in SPREADS:
@@ -62,11 +66,35 @@ def of_means(
     return assumed, lambda limit: _mean_at(question, base, limit, truth)
 
 
-def _alike(question: Question, pilot: Pilot) -> Planned:
+def _alike(question: Question, pilot: Pilot, truth: float) -> Planned | None:
     """Where no task differs, a gate goes by the exact bound on the share of tasks that may, each by
-    1 at most: see `okrt.analysis.stats.mean_difference`."""
-    assumed = Assumed(0.0, None, 0.0, source_of(pilot))
-    return assumed, lambda limit: RatePlan(limit, 0.0, question.alpha)
+    so much at most: see `okrt.analysis.stats.mean_difference` and `okrt.analysis.metrics`. None
+    where tasks differ, or the gate has no such bound."""
+    metric = question.metric
+    if metric.name == "score_per_1k" or truth != question.nothing_differs:
+        return None
+    columns = pilot.columns(*_PARTS.get(metric.name, (metric.measure,)))
+    half = len(columns) // 2
+    if not np.allclose(columns[:half], columns[half:], rtol=1e-9, atol=ROUNDING):
+        return None
+    values = columns[-1]
+    if question.by_ratio and values.min() > 0:  # to the largest amount that was seen
+        reach = float(values.max() / values.mean()) - 1
+    elif metric.unit in ("score", "relative score"):
+        reach = 1.0 if metric.unit == "score" else 1 / float(values.mean())
+    else:
+        return None
+
+    def at(limit: float) -> RatePlan:
+        allowed = limit - truth if question.by_ratio else limit
+        if allowed <= 0:
+            raise Hopeless(hopeless(question, truth))
+        share = allowed / reach if allowed < reach else 1.0
+        if question.by_ratio and question.kind == "within":  # down to none at all
+            share = min(share, 1 - 1 / limit)
+        return RatePlan(min(share, 1 - question.alpha**0.6), 0.0, question.alpha)  # 2 tasks or more
+
+    return Assumed(truth, None, 0.0, source_of(pilot)), at
 
 
 def _mean_at(question: Question, base: MeanPlan, limit: float, truth: float) -> Plan:
@@ -202,6 +230,8 @@ _PARTS: dict[str, tuple[Callable[[Brief], float | None], Callable[[Brief], float
 
 
 def _spread(question: Question, values: Floats) -> MeanPlan:
+    if np.ptp(values) <= ROUNDING * question.limit:
+        raise UsageError(no_spread(question, values.size))
     try:
         found = difference_spread(list(values), [0.0] * values.size)
     except ValueError:

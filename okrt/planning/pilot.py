@@ -35,6 +35,8 @@ class Pilot:
     cells: tuple[tuple[tuple[Brief, ...], ...], ...]
     """By cell, then by task: the scored episodes."""
     costs: tuple[Cost, ...]
+    tokenizers: int = 1
+    """How many counted the tokens."""
 
     @property
     def tasks(self) -> int:
@@ -69,7 +71,8 @@ def pilot(*cells: Cell) -> Pilot:
         has = "have no scored task in common" if len(cells) > 1 else "has no scored task"
         raise UsageError(f"the pilot {has}")
     censored = found.censored()
-    return Pilot(found.cells, tuple(map(_cost, found.cells, censored)))
+    costs = tuple(map(_cost, found.cells, censored))
+    return Pilot(found.cells, costs, len(found.tokenizers()))
 
 
 def _cost(cell: Sequence[Sequence[Brief]], at_least: bool) -> Cost:

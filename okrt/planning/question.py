@@ -56,7 +56,7 @@ class Question:
     def words(self, limit: float | None = None) -> str:
         """Returns what is asked, in words; of another limit, where one is given."""
         number = self.limit if limit is None else limit
-        value = f"{number:,.0f}" if number >= 1_000 else f"{number:.3g}"
+        value = f"{number:,.0f}" if number >= 1_000 else f"{number:.6g}"
         said = {
             "at_most": f"at most {value}",
             "at_least": f"at least {value}",

@@ -8,6 +8,7 @@ from typing import Any
 from okrt.planning.deciding import Answer
 from okrt.planning.gates import PlannedGate
 from okrt.planning.pilot import Cost
+from okrt.planning.question import Question
 
 SCHEMA = 1
 """Of the JSON."""
@@ -77,12 +78,7 @@ def as_json(
     needed = answer.tasks(power)
     counts = dict.fromkeys([tasks or USUAL, USUAL])
     return {
-        "schema": SCHEMA,
-        "metric": question.metric.name,
-        "kind": question.kind,
-        "limit": question.limit,
-        "level": question.level,
-        "power": power,
+        **_question_json(question, power),
         "assumed": {
             "truth": assumed.truth,
             "spread": assumed.spread,
@@ -95,18 +91,51 @@ def as_json(
             {"tasks": n, "power": answer.power(n), "limit": answer.limit(n, power)} for n in counts
         ],
         "decidable": None if tasks is None else answer.power(tasks) >= power,
-        "cells": [
-            {
-                "cell": cost.cell,
-                "tokens_a_task": cost.tokens,
-                "seconds_a_task": cost.seconds,
-                "at_least": cost.at_least,
-            }
-            for cost in costs
-        ],
+        "reason": None,
+        "cells": _cells_json(costs),
         "tokens": _total([cost.tokens for cost in costs], tasks or needed),
         "seconds": _total([cost.seconds for cost in costs], tasks or needed),
     }
+
+
+def hopeless_json(
+    question: Question, power: float, costs: Sequence[Cost], reason: str
+) -> dict[str, Any]:
+    """Returns the same of a question that no number of tasks decides."""
+    return {
+        **_question_json(question, power),
+        "assumed": None,
+        "tasks_needed": None,
+        "with": [],
+        "decidable": False,
+        "reason": reason,
+        "cells": _cells_json(costs),
+        "tokens": None,
+        "seconds": None,
+    }
+
+
+def _question_json(question: Question, power: float) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "metric": question.metric.name,
+        "kind": question.kind,
+        "limit": question.limit,
+        "level": question.level,
+        "power": power,
+    }
+
+
+def _cells_json(costs: Sequence[Cost]) -> list[dict[str, Any]]:
+    return [
+        {
+            "cell": cost.cell,
+            "tokens_a_task": cost.tokens,
+            "seconds_a_task": cost.seconds,
+            "at_least": cost.at_least,
+        }
+        for cost in costs
+    ]
 
 
 def gates_json(name: str, gates: Sequence[PlannedGate], power: float) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from okrt.analysis.brief import Brief, briefs
 from okrt.analysis.rows import Row, encode, row
+from okrt.baselines.held import SAVED, RowsDigest
 from okrt.store import write_rows, write_run
 from tests.analysis.build import sample
 
@@ -43,8 +44,12 @@ def cell(
 
 
 def saved(path: Path, *cells: list[Row]) -> Path:
-    """A run of which the rows alone were kept, as of a saved baseline."""
-    path.mkdir()
-    write_run(path, {})
-    write_rows(path, (encode(one) for some in cells for one in some))
+    """A saved baseline, of which the rows alone were kept."""
+    path.mkdir(parents=True)
+    lines = [encode(one) for some in cells for one in some]
+    digest = RowsDigest()
+    for line in lines:
+        digest.add(line)
+    write_run(path, {SAVED: {"digest": digest.hexdigest()}})
+    write_rows(path, lines)
     return path

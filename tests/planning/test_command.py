@@ -9,6 +9,10 @@ from typing import Any
 import pytest
 
 from okrt.cli import main
+from okrt.errors import UsageError
+from okrt.planning.choosing import read_briefs
+from okrt.store import EPISODES, encode_episode, write_run
+from tests.analysis.build import sample
 from tests.planning.runs import rows, saved
 
 GATES = """
@@ -104,6 +108,18 @@ def test_what_cannot_be_decided_is_one_line_and_exits_1(
     assert plan(capsys, "--metric", "lost_rate", "--limit=0.05", "--tasks=59")[0] == 0
 
 
+def test_what_cannot_pass_is_told_as_json_too(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--metric=score", "--margin=0.03", "--json")
+    status, out, err = plan(capsys, *words, "--truth=-0.05")
+    assert status == 1
+    found = json.loads(out)
+    assert (found["decidable"], found["tasks_needed"]) == (False, None)
+    assert err == f"okrt: {found['reason']}\n"
+    planned = json.loads(plan(capsys, *words)[1])
+    assert planned.keys() == found.keys()
+    assert planned["reason"] is None
+
+
 def test_a_pilot_says_spread_tokens_and_hours(
     runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -153,15 +169,25 @@ def test_two_cells_of_one_run_are_named_the_judged_one_first(
         (("--metric=lost_rate", "--limit=0"), "5% is 0.05"),
         (("--metric=score", "--margin=0.03", "--power=80"), "--power 80: above 0 and below 1"),
         (("--metric=score", "--margin=0.03", "--level=0.5"), "--level 0.5: above 0.5"),
-        (("--metric=score", "--margin=0.03", "--tasks=0"), "--tasks 0: at least 1"),
+        (("--metric=score", "--margin=0.03", "--tasks=0"), "--tasks 0: from 1 to 10,000,000"),
+        (("--metric=score", "--margin=0.03", f"--tasks={10**400}"), "from 1 to 10,000,000"),
         (("--metric=score", "--margin=0.03", "--against=x"), "give --pilot RUN, too"),
-        (("--metric=score", "--margin=0.03", "--pilot=x"), "x has no rows.jsonl"),
+        (("--metric=score", "--margin=0.03", "--pilot=x"), "'x' is no run directory and no saved"),
         (("--metric=score", "--limit=0.5", "--equivalent"), "give --margin or --ratio"),
         (("--metric=turns", "--margin=2", "--equivalent"), "is equivalent within a --ratio"),
         (("--metric=score", "--ratio=1.1", "--equivalent"), "is equivalent within a --margin"),
         (("--metric=turns", "--ratio=1.1"), "give --pilot RUN"),
         (("--gates=x",), "no such file"),
         (("--gates=x", "--tasks=9"), "leave out --tasks"),
+        (("--gates=x", "--truth=0"), "leave out --truth"),
+        (("--gates=x", "--level=0.9"), "leave out --level"),
+        (("--gates=x", "--equivalent"), "leave out --equivalent"),
+        (("--gates=x", "--model=new"), "leave out --model"),
+        (("--gates=x", "--runtime=stateless"), "leave out --runtime"),
+        (("--metric=score", "--margin=0.03", "--model=new"), "--model is of a pilot's cell"),
+        (("--metric=score", "--margin=0.03", "--runtime=x"), "--runtime is of a pilot's cell"),
+        (("--metric=lost_rate", "--limit=0.05", "--spread=1"), "lost_rate is a rate"),
+        (("--metric=turns", "--ratio=1.1", "--spread=1", "--truth=0"), "of a ratio it is above 0"),
     ],
 )
 def test_mistakes_are_one_line(
@@ -199,3 +225,45 @@ def test_every_gate_of_a_file_is_asked(runs: Path, capsys: pytest.CaptureFixture
     Path("gates.toml").write_text(text)
     found = {(o["name"], o["cell"]): o for o in json.loads(plan(capsys, *words)[1])["gates"]}
     assert "no cells of the other run" in found["quality", "new in persistent on easy"]["reason"]
+
+
+def test_a_saved_baseline_is_found_by_name_and_must_be_what_was_saved(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--metric=score", "--margin=0.05", "--pilot=new", "--runtime=stateless")
+    told = plan(capsys, *words, "--against=old")
+    assert told[0] == 0
+    (runs / "okrt-baselines").mkdir()
+    old = (runs / "old").rename(runs / "okrt-baselines" / "old")
+    assert plan(capsys, *words, "--against=old") == told
+    kept = (old / "rows.jsonl").read_text()
+    (old / "rows.jsonl").write_text(kept.replace('"score":0.6', '"score":0.5', 1))
+    status, _, err = plan(capsys, *words, "--against=old")
+    assert status == 2
+    assert "the rows are not those that were saved" in err
+
+
+def test_of_a_run_that_was_broken_off_the_whole_episodes_are_a_pilot(here: Path) -> None:
+    (here / "run").mkdir()
+    write_run(here / "run", {})
+    whole = encode_episode(sample())
+    episodes = here / "run" / EPISODES
+    episodes.write_bytes(whole + whole[:50])
+    assert len(read_briefs("run")) == 1
+    episodes.write_bytes(whole[:50] + b"\n" + whole)
+    with pytest.raises(UsageError, match=r"episodes\.jsonl:1"):
+        read_briefs("run")
+
+
+def test_of_a_baseline_with_two_models_a_gate_takes_that_of_its_own_label(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("gates.toml").write_text(GATES)
+    score = [0.6 + 0.01 * (seed % 7) for seed in range(20)]
+    saved(runs / "two", *(rows(model, score=score) for model in ("new", "older")))
+    words = ("--gates=gates.toml", "--pilot=new", "--json")
+    found = json.loads(plan(capsys, *words, "--against=two")[1])["gates"][0]
+    assert found["source"] == "pilot of 20 tasks: new in stateless against new in stateless"
+    saved(runs / "others", *(rows(model, score=score) for model in ("old", "older")))
+    found = json.loads(plan(capsys, *words, "--against=others")[1])["gates"][0]
+    assert found["reason"] == "2 cells of the other run or cell match"

@@ -10,6 +10,8 @@ from okrt.analysis.measures import MEASURED
 from okrt.analysis.planner import MeanPlan, PairedRatePlan, RatePlan, ratio_plan
 from okrt.analysis.stats import ONE_SIDED
 from okrt.errors import UsageError
+from okrt.gates.file import BASELINE, Gate
+from okrt.gates.judge import decide
 from okrt.gates.limits import LimitKind, kinds_of
 from okrt.planning.assuming import Hopeless
 from okrt.planning.deciding import answer
@@ -28,8 +30,9 @@ def question(metric: str, kind: LimitKind, limit: float) -> Question:
     return Question(MEASURED[metric], kind, limit)
 
 
-def both() -> Pilot:
-    """Two cells that differ in all that a metric is about."""
+def both(ending: str = "finished") -> Pilot:
+    """Two cells that differ in all that a metric is about. `ending`: of the half of the tasks that
+    were lost."""
     return pilot(
         *(
             cell(
@@ -44,14 +47,14 @@ def both() -> Pilot:
                 lost_errors=LOST[n],
                 missing_variable_errors=LOST[n],
                 solved=[not one for one in LOST[n]],
-                ending=["max_turns" if one else "finished" for one in LOST[n]],
+                ending=[ending if one else "finished" for one in LOST[n]],
             )
             for n, model in enumerate(("new", "old"))
         )
     )
 
 
-BOTH = both()
+BOTH, CUT = both(), both("max_turns")
 ALONE = Pilot(BOTH.cells[:1], BOTH.costs[:1])
 
 
@@ -159,7 +162,86 @@ def test_cells_that_are_alike_go_by_the_exact_bound_as_the_gate_does() -> None:
         assert (low >= -0.03) == decided
     turns = pilot(cell("new", turns=[3] * 20), cell("old", turns=[3] * 20))
     with pytest.raises(UsageError, match="all 20 tasks of the pilot are alike in turns"):
-        answer(question("turns", "ratio_at_most", 1.2), turns)
+        answer(question("turns", "not_higher_by", 1), turns)
+    with pytest.raises(Hopeless, match="it is thought to be 1"):
+        answer(question("turns", "ratio_at_most", 0.9), turns)
+
+
+def test_rounding_is_no_spread() -> None:
+    """Sums in another order differ in the last digit; so do equal differences of other scores."""
+    one, other = [0.1 + 0.2] * 20, [0.3] * 20
+    same = pilot(cell("new", score=one), cell("old", score=other))
+    assert answer(question("score", "not_lower_by", 0.03), same).tasks() == 99
+    scores = [0.3 + n / 50 for n in range(20)]
+    apart = pilot(cell("new", score=[n + 0.1 for n in scores]), cell("old", score=scores))
+    with pytest.raises(UsageError, match="alike in score"):
+        answer(question("score", "not_lower_by", 0.03), apart)
+
+
+@pytest.mark.parametrize(
+    ("metric", "kind", "limit", "fewest"),
+    [
+        ("total_tokens", "ratio_at_most", 1.01, 59),
+        ("total_tokens", "within", 1.05, 62),
+        ("relative_score", "not_lower_by", 0.2, 59),
+        ("relative_score", "within", 0.2, 59),
+    ],
+)
+def test_of_cells_that_are_alike_a_plan_and_the_gate_agree(
+    metric: str, kind: LimitKind, limit: float, fewest: int
+) -> None:
+    asked = question(metric, kind, limit)
+    gate = Gate("g", asked.metric, kind, limit, BASELINE, None, None, None, asked.level, None)
+    decided = []
+    for tasks in range(fewest - 4, fewest + 4):
+        tokens = [5_000] * (tasks - 1) + [6_000]
+        cells = [cell(model, total_tokens=tokens) for model in ("new", "old")]
+        passes = decide(gate, cells).word == "pass"
+        assert answer(asked, pilot(*cells)).power(tasks) == passes, tasks
+        decided.append(passes)
+    assert decided == sorted(decided)
+    assert set(decided) == {False, True}
+
+
+@pytest.mark.parametrize(
+    ("metric", "kind", "limit", "cut", "passes"),
+    [
+        ("total_tokens", "at_most", 20_000.0, (True,), False),
+        ("turns", "not_higher_by", 2.0, (True, True), False),
+        ("total_tokens", "ratio_at_most", 1.3, (True, False), False),
+        ("total_tokens", "ratio_at_most", 1.3, (False, True), True),
+        ("total_tokens", "within", 1.4, (False, True), False),
+        ("score", "not_lower_by", 0.2, (True, True), True),
+        ("score_per_1k", "within", 1.4, (True, True), True),
+    ],
+)
+def test_what_limits_cut_is_planned_only_where_the_gate_could_pass(
+    metric: str, kind: LimitKind, limit: float, cut: tuple[bool, ...], passes: bool
+) -> None:
+    chosen = [(CUT if one else BOTH) for one in cut]
+    cells = tuple(some.cells[n] for n, some in enumerate(chosen))
+    known = Pilot(cells, tuple(some.costs[n] for n, some in enumerate(chosen)))
+    asked = question(metric, kind, limit)
+    gate = Gate("g", asked.metric, kind, limit, BASELINE, None, None, None, asked.level, None)
+    rows = [[row for task in one for row in task] for one in cells]
+    assert (decide(gate, rows).word == "pass") == passes
+    if passes:
+        assert answer(asked, known).power(N) > 0
+    else:
+        with pytest.raises(Hopeless, match="limits ended over 5% of the pilot's episodes"):
+            answer(asked, known)
+
+
+def test_tokens_of_different_tokenizers_are_not_planned() -> None:
+    tokens = list(map(int, TOKENS[0]))
+    known = pilot(
+        cell("new", total_tokens=tokens, transcript_chars=tokens),
+        cell("old", total_tokens=tokens[::-1], transcript_chars=tokens[::-1], tokenizer=["x"] * N),
+    )
+    for metric in ("total_tokens", "score_per_1k"):
+        with pytest.raises(UsageError, match="different tokenizers counted the pilot's tokens"):
+            answer(question(metric, "within", 1.4), known)
+    assert answer(question("transcript_chars", "within", 1.4), known).tasks()
 
 
 LIMITS: dict[LimitKind, tuple[float, ...]] = {
@@ -191,7 +273,8 @@ def test_every_metric_can_be_planned_and_limits_agree_with_powers(
     amount = MEASURED[metric].unit not in ("score", "relative score", "share")
     if amount and len(limits) > 1:
         asked = question(metric, kind, limits[1])
-    known = ALONE if asked.cells == 1 else BOTH
+    whole = CUT if metric == "finished_rate" else BOTH
+    known = Pilot(whole.cells[: asked.cells], whole.costs[: asked.cells])
     found = answer(asked, known)
     needed = found.tasks()
     assert needed is not None
