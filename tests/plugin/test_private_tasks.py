@@ -56,7 +56,7 @@ def test_nothing_tells_the_secret_or_the_seeds(evaluate: Run, pytester: pytest.P
     assert run["salt"] == salt.digest
     told = [text(result).encode(), (pytester.path / "heard").read_bytes()]
     told += [path.read_bytes() for path in (pytester.path / "run").rglob("*") if path.is_file()]
-    assert len(told) == 2 + 5
+    assert len(told) == 2 + 6
     assert b"CaseSpec(" in told[0]
     hidden = [secret.read_bytes().strip(), salt._key.hex().encode(), repr(salt._key).encode()]
     hidden += [
