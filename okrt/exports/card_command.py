@@ -13,10 +13,10 @@ from okrt.errors import StoreError
 from okrt.exports.card import card, choose
 from okrt.exports.writing import check_run_of, write
 from okrt.report.reading import read_briefs
+from okrt.store import GATES
 
 HELP = "print a fit card: one page for a model card, what the other runtime does to the model"
 EXAMPLE = "okrt card okrt-runs/20260101-120000-ab12cd --out FIT.md"
-GATES = "gates.json"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
