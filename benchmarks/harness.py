@@ -68,7 +68,7 @@ class _Exec:
             result = Execution("raised", "".join(shown), 0, type(error).__name__, text)
         else:
             result = Execution("ok", "".join(shown))
-        if not self._contract.keeps_names(1, result):
+        if not self._contract.keeps(1, result).names:
             self._names = dict(self._provided)
         return result
 

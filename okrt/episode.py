@@ -12,6 +12,7 @@ from collections.abc import Generator
 from dataclasses import replace
 from time import perf_counter
 
+from okrt import asking
 from okrt.parse import Reply, parse
 from okrt.prompts import function, render_prompt
 from okrt.types import (
@@ -21,6 +22,7 @@ from okrt.types import (
     Ending,
     Environment,
     Execution,
+    Kept,
     Session,
     Settings,
     Task,
@@ -51,7 +53,7 @@ def rollout(
 
     Raises:
         okrt.errors.UsageError: the settings name no prompt.
-        okrt.errors.InfrastructureError: from the session or the environment.
+        okrt.errors.InfrastructureError: from the session, the contract or the environment.
     """
     prompt = render_prompt(task, contract, settings)
     offered = function(settings.format)
@@ -74,7 +76,9 @@ def rollout(
         turns.append(_turn(completion, reply, execution, timing, completion.call_id or made_up))
         if ending := _ending(environment, turns, settings):
             return Trajectory(prompt, tuple(turns), ending, offered)
-        observation = observe(reply, execution, _alive(turns, contract), settings)
+        kept = _kept(turns, contract)
+        note = kept.note if execution is not None else ""
+        observation = observe(reply, execution, _alive(turns, kept), settings, note)
         turns[-1] = replace(turns[-1], observation=observation)
 
 
@@ -85,9 +89,17 @@ def reply_seed(task_id: str, repeat: int, turn: int) -> int:
 
 
 def observe(
-    reply: Reply, execution: Execution | None, alive: tuple[str, ...], settings: Settings
+    reply: Reply,
+    execution: Execution | None,
+    alive: tuple[str, ...],
+    settings: Settings,
+    note: str = "",
 ) -> str:
-    """Returns the text shown to the model: output, traceback, then notes, then the names alive."""
+    """Returns the text shown to the model: output, traceback, then notes, then the names alive.
+
+    Args:
+        note: what the contract has to say of the block.
+    """
     parts: list[str] = []
     if execution is not None:
         output = execution.stdout.rstrip("\n")
@@ -95,6 +107,8 @@ def observe(
         parts.append(cut_middle(shown, settings.observation_chars) or "(no output)")
         if execution.restarted:
             parts.append(f"[note] {RESTARTED}")
+        if note:
+            parts.append(f"[note] {note}")
     parts += [f"[note] {note}" for note in reply.notes]
     if settings.names:
         parts.append(f"[names] {', '.join(alive) or 'none'}")
@@ -145,9 +159,16 @@ def _tokens(turns: list[Turn]) -> int:
     return sum((u.prompt_tokens or 0) + (u.completion_tokens or 0) for u in usages)
 
 
-def _alive(turns: list[Turn], contract: Contract) -> tuple[str, ...]:
+def _runs(turns: list[Turn]) -> list[Execution]:
+    return [turn.execution for turn in turns if turn.execution is not None]
+
+
+def _kept(turns: list[Turn], contract: Contract) -> Kept:
+    """Returns what the next block will find."""
+    runs = _runs(turns)
+    return asking.kept(contract, len(runs), runs[-1]) if runs else Kept(names=False, files=False)
+
+
+def _alive(turns: list[Turn], kept: Kept) -> tuple[str, ...]:
     """Returns the names that the next block will find."""
-    runs = [t.execution for t in turns if t.execution is not None]
-    if not runs or not contract.keeps_names(len(runs), runs[-1]):
-        return ()
-    return runs[-1].bound_names or ()
+    return (_runs(turns)[-1].bound_names or ()) if kept.names else ()

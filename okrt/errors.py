@@ -8,6 +8,7 @@
     │   ├── ModelFailure                   no answer can be had from a model
     │   ├── RuntimeFailure                 no sandbox can be had
     │   ├── FamilyError                    a task family broke its protocol
+    │   ├── ContractError                  a contract broke its protocol
     │   └── probe.target.ProbeError        a target cannot be probed
     └── ToolError                          raised by a tool to answer the block with an error
 
@@ -47,6 +48,10 @@ class RuntimeFailure(InfrastructureError):
 
 class FamilyError(InfrastructureError):
     """A task family broke its protocol; the message names the member."""
+
+
+class ContractError(InfrastructureError):
+    """A contract broke its protocol; the message names the member."""
 
 
 class ToolError(OkrtError):

@@ -19,7 +19,13 @@ from time import perf_counter, sleep
 from typing import Any, TypeVar, get_args
 
 from okrt.episode import Rollout, rollout
-from okrt.errors import FamilyError, InfrastructureError, ModelFailure, UsageError
+from okrt.errors import (
+    ContractError,
+    FamilyError,
+    InfrastructureError,
+    ModelFailure,
+    UsageError,
+)
 from okrt.prompts import prompt_digest, tool_cap
 from okrt.redact import without_secrets
 from okrt.types import (
@@ -442,10 +448,12 @@ def _record(
 
 
 def boundary_of(error: Exception) -> Boundary:
-    """Returns the boundary that an error is put down to: what is neither a model's nor a family's
-    came from running the code (a contract of the user's, say)."""
+    """Returns the boundary that an error is put down to: what is neither a model's, nor a family's,
+    nor a contract's came from running the code."""
     if isinstance(error, ModelFailure):
         return "model"
+    if isinstance(error, ContractError):
+        return "contract"
     return "family" if isinstance(error, FamilyError) else "runtime"
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from okrt import asking
 from okrt.errors import FamilyError, SpecError, UsageError
 from okrt.families import ledger_audit, lookup_control, opaque_knapsack
 from okrt.families.ledger_audit import experts as ledger_audit_experts
@@ -34,7 +35,7 @@ from okrt.models.scripted import ScriptedModel
 from okrt.prompts import function
 from okrt.redact import api_key, redact
 from okrt.run import guard_family
-from okrt.runtimes.contracts import PERSISTENT, STATELESS
+from okrt.runtimes import contracts
 from okrt.salt import PrivateFamily, Salt
 from okrt.types import (
     Contract,
@@ -59,7 +60,7 @@ FAMILIES: Mapping[str, TaskFamily] = {
         lookup_control.LookupControl(),
     )
 }
-CONTRACTS: Mapping[str, Contract] = {c.name: c for c in (PERSISTENT, STATELESS)}
+CONTRACTS: Mapping[str, Contract] = {c.name: c for c in contracts.CONTRACTS}
 EXPERTS: Mapping[str, Callable[[str], Callable[[Conversation], str]]] = {
     "opaque_knapsack": opaque_knapsack_experts.expert,
     "ledger_audit": ledger_audit_experts.expert,
@@ -72,6 +73,7 @@ TRAINED_UNDER: tuple[TrainedUnder, ...] = ("persistent", "stateless", "mixed", "
 
 _LABELLED = re.compile(r"^([A-Za-z0-9][\w.-]*)=(.+)$")
 _LABEL = re.compile(r"^[\w.,:=@+-]+$")
+_RESET = re.compile(r"^reset-every-([1-9]\d{0,5})$")
 _TASK = re.compile(
     r"^([^/]+)/([^/]+)/(eval|train|val)/(\d{1,18})(?:@(\d{1,9}))?(?:~([0-9a-f]{8}))?$"
 )
@@ -257,21 +259,40 @@ def own_card(spec: ModelSpec, model: Model, trained_under: TrainedUnder | None) 
     )
 
 
-def contract(text: str) -> Contract:
+def contract(text: str, own: Contract | None = None) -> Contract:
     """Returns the contract of a name or `module:attribute`.
 
+    Args:
+        own: what somebody else has already found for the text.
+
     Raises:
-        SpecError: the name is unknown, or the object lacks a member (named).
+        SpecError: the name is unknown, or the object breaks its protocol (the member is named).
     """
-    if text in CONTRACTS:
+    if own is None and text in CONTRACTS:
         return CONTRACTS[text]
-    if ":" not in text:
+    if own is None and text.startswith("reset-every-"):
+        return _reset_every(text)
+    if own is None and ":" not in text:
+        known = ", ".join([*CONTRACTS, "reset-every-K"])
+        raise SpecError(f"unknown runtime {text!r}; known: {known}, or module:attribute")
+    found: Contract = attribute(text) if own is None else own
+    if problem := asking.problem(found):
+        raise SpecError(f"runtime {text!r} breaks its protocol: {problem}")
+    if not _LABEL.match(found.name):
         raise SpecError(
-            f"unknown runtime {text!r}; known: {', '.join(CONTRACTS)}, or module:attribute"
+            f"runtime {text!r} is named {found.name!r}, which has characters a test id cannot hold"
         )
-    found: Contract = attribute(text)
-    _require(text, "runtime", found, ("name", "notice", "false_notice", "keeps_names"))
     return found
+
+
+def _reset_every(text: str) -> Contract:
+    match = _RESET.match(text)
+    if not match or int(match[1]) < 2:
+        raise SpecError(
+            f"unknown runtime {text!r}: give reset-every-K, K a number of blocks from 2 on, "
+            "like reset-every-3"
+        )
+    return contracts.ResetEvery(int(match[1]))
 
 
 def family(value: str | TaskFamily) -> TaskFamily:

@@ -15,16 +15,19 @@ from typing import Any
 
 import msgspec
 
-from okrt import specs
+from okrt import asking, specs
 from okrt.errors import ToolError
 from okrt.run import check_outcome
 from okrt.runtimes.laws import laws
 from okrt.runtimes.laws.law import hold
+from okrt.runtimes.laws.survival import obeys
 from okrt.salt import FIRST, SEEDS
 from okrt.types import (
     Completion,
+    Contract,
     Conversation,
     Environment,
+    Execution,
     Message,
     Model,
     Runtime,
@@ -90,6 +93,39 @@ def check_runtime(runtime: Runtime) -> None:
         asked = laws(runtime)
     for law in asked:
         hold(law, runtime)
+
+
+def check_contract(contract: Contract | str, runtime: Runtime | None = None) -> None:
+    """Holds a contract to its protocol, and a runtime to what the contract says.
+
+    Args:
+        contract: an object, or its `module:attribute`.
+        runtime: sessions of it are played under the contract; None: no block is run.
+
+    Raises:
+        AssertionError: the message names the law, or the member that breaks the protocol.
+        okrt.errors.SpecError: a member is missing or of the wrong type (named).
+    """
+    made = specs.contract(contract) if isinstance(contract, str) else specs.contract("", contract)
+    _hold(made.notice != made.false_notice, "one notice is true and one false", made.notice)
+    for turn in range(1, 25):
+        for last in _EXECUTIONS:
+            with _law("a contract answers for every turn and block"):
+                found = asking.kept(made, turn, last)
+                again = asking.kept(made, turn, last)
+            _hold(found == again, "a contract answers the same when it is asked again", turn)
+    if runtime is not None:
+        hold(obeys(made), runtime)
+
+
+_EXECUTIONS = (
+    Execution("ok", bound_names=("a",)),
+    Execution("raised", error_type="NameError", error="x", missing_name="x", bound_names=()),
+    Execution("cap", error_type="ToolCapExceeded", error="x", refused_calls=1, bound_names=("a",)),
+    Execution("timeout", error="x"),
+    Execution("died", error="x"),
+)
+"""Of every status; those of a process that was lost have no names."""
 
 
 def check_model(model: Model, conversations: list[Conversation] | None = None) -> None:

@@ -22,7 +22,7 @@ ExecutionStatus = Literal["ok", "raised", "cap", "timeout", "died"]
 Ending = Literal["finished", "max_turns", "context", "token_budget"]
 ModelKind = Literal["scripted", "local", "server"]
 TrainedUnder = Literal["persistent", "stateless", "mixed", "unknown"]
-Boundary = Literal["model", "runtime", "family", "worker"]
+Boundary = Literal["model", "runtime", "family", "contract", "worker"]
 
 FUNCTION, ARGUMENT = "python", "code"
 """What an agent calls to act (format `tool_call`), and the argument that holds its block."""
@@ -146,7 +146,8 @@ class Execution:
     bound_names: tuple[str, ...] | None = None
     """Names of the agent's alive when the block ended, sorted. None: the process was lost."""
     restarted: bool = False
-    """The session starts empty afterwards although its contract would have kept the names."""
+    """The session starts empty afterwards although its contract would have kept the names, or the
+    files."""
     late_output_bytes: int = 0
     """Output that arrived after an earlier block had ended; discarded."""
 
@@ -388,6 +389,26 @@ class TaskFamily(Protocol):
     def environment(self, task: Task) -> Environment: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the next block finds of the blocks before it.
+
+    Raises:
+        ValueError: names without files: the process that holds the names has the files open.
+    """
+
+    names: bool
+    """Its namespace: the process stays."""
+    files: bool
+    """Its scratch directory; without names, a fresh process has the directory."""
+    note: str = ""
+    """What the observation of the block before says of it; empty: nothing."""
+
+    def __post_init__(self) -> None:
+        if self.names and not self.files:
+            raise ValueError("names are kept by keeping the process, and its files with it")
+
+
 class Contract(Protocol):
     """What survives a turn boundary: the independent variable."""
 
@@ -404,8 +425,9 @@ class Contract(Protocol):
         """One false sentence about it."""
         ...
 
-    def keeps_names(self, turn: int, last: Execution) -> bool:
-        """Whether block `turn` (1 is the second) sees the names that the block before it left."""
+    def keeps(self, turn: int, last: Execution) -> Kept:
+        """Returns what block `turn` (1 is the second) finds of the block before it, `last`, and of
+        what that one found. A pure function: of one boundary it may be asked more than once."""
         ...
 
 
@@ -429,6 +451,7 @@ class Session(Protocol):
         Raises:
             okrt.errors.RuntimeFailure: the sandbox itself failed.
             okrt.errors.FamilyError: a tool broke its protocol.
+            okrt.errors.ContractError: the contract broke its protocol.
         """
         ...
 

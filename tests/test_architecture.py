@@ -18,8 +18,9 @@ ARROWS: dict[str, set[str]] = {
     "okrt.plan": {"okrt.types"},
     "okrt.progress": set(),
     "okrt.salt": {"okrt.types", "okrt.errors"},
+    "okrt.asking": {"okrt.types", "okrt.errors"},
     "okrt.families": {"okrt.types", "okrt.errors"},
-    "okrt.runtimes": {"okrt.types", "okrt.errors"},
+    "okrt.runtimes": {"okrt.types", "okrt.errors", "okrt.asking"},
     "okrt.models": {"okrt.types", "okrt.errors", "okrt.redact"},
     "okrt.parse": {"okrt.types", "okrt.errors"},
     "okrt.journal": {"okrt.errors"},
@@ -27,7 +28,7 @@ ARROWS: dict[str, set[str]] = {
     "okrt.index": {"okrt.types", "okrt.errors", "okrt.plan", "okrt.store"},
     "okrt.analysis": {"okrt.types", "okrt.errors"},
     "okrt.prompts": {"okrt.types", "okrt.errors"},
-    "okrt.episode": {"okrt.types", "okrt.parse", "okrt.prompts"},
+    "okrt.episode": {"okrt.types", "okrt.asking", "okrt.parse", "okrt.prompts"},
     "okrt.run": {"okrt.types", "okrt.errors", "okrt.redact", "okrt.prompts", "okrt.episode"},
     "okrt.report": {
         "okrt.types", "okrt.errors", "okrt.redact", "okrt.plan", "okrt.parse", "okrt.progress",
@@ -38,11 +39,12 @@ ARROWS: dict[str, set[str]] = {
         "okrt.report",
     },
     "okrt.specs": {
-        "okrt.types", "okrt.errors", "okrt.redact", "okrt.families", "okrt.models",
+        "okrt.types", "okrt.errors", "okrt.redact", "okrt.asking", "okrt.families", "okrt.models",
         "okrt.prompts", "okrt.runtimes", "okrt.run", "okrt.salt",
     },
     "okrt.testing": {
-        "okrt.types", "okrt.errors", "okrt.runtimes", "okrt.run", "okrt.salt", "okrt.specs",
+        "okrt.types", "okrt.errors", "okrt.asking", "okrt.runtimes", "okrt.run", "okrt.salt",
+        "okrt.specs",
     },
     "okrt.baselines": {
         "okrt.types", "okrt.errors", "okrt.plan", "okrt.store", "okrt.index", "okrt.analysis",

@@ -14,13 +14,21 @@ from okrt.errors import UsageError
 from okrt.models.calls import spelled
 from okrt.models.counter import count_tokens
 from okrt.prompts import function, instructions
-from okrt.runtimes.contracts import PERSISTENT, STATELESS
+from okrt.runtimes.contracts import (
+    ALL,
+    CARRYOVER,
+    CARRYOVER_ANNOUNCED,
+    PERSISTENT,
+    STATELESS,
+    ResetEvery,
+)
 from okrt.types import (
     Completion,
     Contract,
     Conversation,
     Execution,
     Format,
+    Kept,
     Message,
     Settings,
     ToolRequest,
@@ -195,11 +203,47 @@ def test_a_contract_without_a_coached_text_is_a_usage_error() -> None:
     class Own:
         name, notice, false_notice = "own", "", ""
 
-        def keeps_names(self, turn: int, last: Execution) -> bool:
-            return True
+        def keeps(self, turn: int, last: Execution) -> Kept:
+            return ALL
 
     with pytest.raises(UsageError, match="'coached' has no text for the contract 'own'"):
         instructions(Own(), Settings(prompt_set="coached"), 25)
+
+
+def test_what_a_contract_says_of_a_block_is_in_its_observation() -> None:
+    ends = iter([Execution("cap", stdout="1\n", error="E", bound_names=("a",)), Execution("ok")])
+    answers = [completion("hm"), completion(block("x")), completion("hm"), completion(block("y")),
+               completion(FINISH)]  # fmt: skip
+
+    def run(tools: Any, code: str) -> Execution:
+        return next(ends, None) or obey(tools, code)
+
+    settings = Settings(names=True)
+    _, asked = play(answers, settings, CARRYOVER_ANNOUNCED, run)
+    first, cut, silent, well = (one.messages[-1].content for one in asked[1:])
+    assert cut == (
+        "1\nE\n[note] The tool-call cap cut this block short: its variables, functions and imports "
+        "stay available in the next block.\n[names] a"
+    )
+    assert "cap cut" not in first + silent + well
+    assert [text.rpartition("[names] ")[2] for text in (first, silent, well)] == [
+        "none",
+        "a",
+        "none",
+    ]
+    ends = iter([Execution("cap", stdout="1\n", error="E", bound_names=("a",)), Execution("ok")])
+    _, asked = play(answers, settings, CARRYOVER, run)
+    assert asked[2].messages[-1].content == "1\nE\n[names] a"
+
+
+@pytest.mark.parametrize("contract", [CARRYOVER, ResetEvery(3)], ids=lambda c: c.name)
+def test_a_cue_is_a_contract_s_own(contract: Contract) -> None:
+    for cue, text in (("true", contract.notice), ("false", contract.false_notice)):
+        assert instructions(contract, Settings(cue=cue), 25).endswith(f"\n\n{text}")  # type: ignore[arg-type]
+    with pytest.raises(
+        UsageError, match=f"no text for the contract '{contract.name}'; use matched"
+    ):
+        instructions(contract, Settings(prompt_set="coached"), 25)
 
 
 def test_the_seed_of_a_reply_does_not_depend_on_the_contract() -> None:

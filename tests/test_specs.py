@@ -10,7 +10,7 @@ import pytest
 from okrt import specs
 from okrt.errors import FamilyError, SpecError, UsageError
 from okrt.models.scripted import ScriptedModel
-from okrt.types import Conversation, Settings
+from okrt.types import Conversation, Execution, Kept, Settings
 from tests.toys import Says
 
 
@@ -106,6 +106,9 @@ def test_a_family_without_experts_says_so() -> None:
 def test_contracts_and_families_by_name_and_by_attribute() -> None:
     assert specs.contract("stateless").name == "stateless"
     assert specs.contract("okrt.runtimes.contracts:PERSISTENT").name == "persistent"
+    assert specs.contract("reset-every-12").name == "reset-every-12"
+    names = ["persistent", "stateless", "carryover", "carryover-announced", "files"]
+    assert [specs.contract(name).name for name in names] == list(specs.CONTRACTS) == names
     assert specs.family("opaque_knapsack").name == "opaque_knapsack"
     assert specs.family("tests.toys:FAMILY").name == "counting"
 
@@ -114,6 +117,56 @@ def test_contracts_and_families_by_name_and_by_attribute() -> None:
 def test_a_contract_that_is_none_is_named(text: str) -> None:
     with pytest.raises(SpecError, match=text):
         specs.contract(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["reset-every-1", "reset-every-x", "reset-every-", "reset-every-03"]
+)
+def test_a_reset_takes_a_number_of_blocks(text: str) -> None:
+    with pytest.raises(SpecError, match=f"'{text}': give reset-every-K, K a number .* from 2 on"):
+        specs.contract(text)
+
+
+class Own:
+    name: object = "own"
+    notice = "Some."
+    false_notice: object = "None."
+
+    def keeps(self, turn: int, last: Execution) -> Kept:
+        return Kept(names=False, files=True)
+
+
+class Old:
+    name, notice, false_notice = "old", "", ""
+
+    def keeps_names(self, turn: int, last: Execution) -> bool:
+        return True
+
+
+def own(**members: object) -> Own:
+    made = Own()
+    vars(made).update(members)
+    return made
+
+
+BAD = {
+    "OLD": (Old(), "it has no keeps"),
+    "CLASS": (Own, r"it is a class: give an object of it, like Own\(\)"),
+    "NUMBERED": (own(name=7), "its name must be text, got 7"),
+    "NAMELESS": (own(name=""), "its name is empty"),
+    "SAYS": (own(false_notice=b"x"), "its false_notice must be text, got b'x'"),
+    "FIXED": (own(keeps=True), "its keeps is no function"),
+    "SPACED": (own(name="a b"), "characters a test id cannot hold"),
+}
+globals().update({name: found for name, (found, _) in BAD.items()})
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_contract_that_breaks_its_protocol_is_told_the_member(name: str) -> None:
+    with pytest.raises(SpecError, match=f"^runtime 'tests.test_specs:{name}' .*{BAD[name][1]}"):
+        specs.contract(f"tests.test_specs:{name}")
+    with pytest.raises(SpecError, match=BAD[name][1]):  # from a hook
+        specs.contract("house", BAD[name][0])  # type: ignore[arg-type]
 
 
 def test_a_family_that_lacks_a_member_names_it() -> None:

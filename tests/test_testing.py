@@ -10,13 +10,24 @@ from typing import Any
 import pytest
 
 from okrt import specs
+from okrt.errors import SpecError
 from okrt.models.local import LocalModel
 from okrt.models.scripted import ScriptedModel
 from okrt.runtimes import laws
-from okrt.runtimes.contracts import PERSISTENT
+from okrt.runtimes.contracts import ALL, NOTHING, PERSISTENT
 from okrt.runtimes.host import ZygoteRuntime
-from okrt.testing import check_family, check_model, check_runtime
-from okrt.types import Completion, Contract, Conversation, Limits, Session, Task, Usage
+from okrt.testing import check_contract, check_family, check_model, check_runtime
+from okrt.types import (
+    Completion,
+    Contract,
+    Conversation,
+    Execution,
+    Kept,
+    Limits,
+    Session,
+    Task,
+    Usage,
+)
 from tests.checkpoints import make_checkpoint
 from tests.toys import Counter, Counting, Says
 
@@ -147,8 +158,9 @@ class NoCap(AlwaysPersistent):
 
 
 def test_a_runtime_that_says_it_is_closed_and_is_not_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    for kept in ("KEEPS", "FORGETS", "SURVIVES", "ENDS", "CALLS", "CAPS", "OUTPUT", "SESSIONS"):
-        monkeypatch.setattr(laws, kept, [])  # it keeps these, which takes seconds
+    kept = "KEEPS FORGETS SURVIVES ENDS CALLS CAPS OUTPUT SESSIONS CARRIES SPARES RESETS OBEYS"
+    for name in kept.split():
+        monkeypatch.setattr(laws, name, [])  # it keeps these, which takes seconds
 
     class Pretends(ZygoteRuntime):
         isolation = "T0"
@@ -164,6 +176,65 @@ def test_a_runtime_that_says_it_is_closed_and_is_not_fails(monkeypatch: pytest.M
 def test_a_broken_runtime_fails_the_law_it_breaks(broken: type[AlwaysPersistent], law: str) -> None:
     with ZygoteRuntime() as runtime, pytest.raises(AssertionError, match=f"^{law}"):
         check_runtime(broken(runtime))
+
+
+class EveryOther:
+    name = "every-other"
+    notice = "Variables survive every other turn."
+    false_notice = "Variables survive every turn."
+
+    def keeps(self, turn: int, last: Execution) -> Kept:
+        return ALL if turn % 2 == 1 else NOTHING
+
+
+EVERY_OTHER = EveryOther()
+
+
+class Raises(EveryOther):
+    def keeps(self, turn: int, last: Execution) -> Kept:
+        assert last.bound_names is not None
+        return ALL
+
+
+class Forgetful(EveryOther):
+    asked = 0
+
+    def keeps(self, turn: int, last: Execution) -> Kept:
+        self.asked += 1
+        return ALL if self.asked % 2 == 1 else NOTHING
+
+
+class Same(EveryOther):
+    false_notice = EveryOther.notice
+
+
+class Nameless(EveryOther):
+    notice: Any = None
+
+
+def test_a_contract_keeps_its_laws_and_the_runtime_what_it_says() -> None:
+    with ZygoteRuntime() as runtime:
+        check_contract("tests.test_testing:EVERY_OTHER", runtime)
+        with pytest.raises(AssertionError, match=r"^a session keeps what its contract says"):
+            check_contract(EVERY_OTHER, AlwaysPersistent(runtime))
+
+
+@pytest.mark.parametrize(
+    ("broken", "law"),
+    [
+        (Raises(), "a contract answers for every turn and block: ContractError: Contract.keeps"),
+        (Forgetful(), "a contract answers the same when it is asked again"),
+        (Same(), "one notice is true and one false"),
+    ],
+)
+def test_a_broken_contract_fails_the_law_it_breaks(broken: Contract, law: str) -> None:
+    with pytest.raises(AssertionError, match=f"^{law}"):
+        check_contract(broken)
+
+
+def test_a_contract_that_lacks_a_member_names_it() -> None:
+    with pytest.raises(SpecError, match="it has no notice"):
+        check_contract(Nameless())
 
 
 class Short(Says):

@@ -108,7 +108,7 @@ MEANINGS: dict[str, str] = {
     "max_turns": "turns that the episode could take",
     "temperature": "of sampling; 0 is greedy",
     "ending": "finished, or the limit that ended it: max_turns, context, token_budget",
-    "failure_boundary": "the infrastructure that failed: model, runtime, family, worker",
+    "failure_boundary": "the infrastructure that failed: model, runtime, family, contract, worker",
     "failure_error_type": "type of its exception",
     "failure_message": "one line of what it said",
     "score": "in [0, 1]; none where infrastructure failed",

@@ -13,7 +13,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from okrt import specs
-from okrt.errors import FamilyError, InfrastructureError, RuntimeFailure, UsageError
+from okrt.errors import (
+    ContractError,
+    FamilyError,
+    InfrastructureError,
+    RuntimeFailure,
+    SpecError,
+    UsageError,
+)
 from okrt.prompts import tool_cap
 from okrt.replay.comparing import demands, differences, sources
 from okrt.replay.nouns import Replay, ReplayedTurn
@@ -40,6 +47,7 @@ from okrt.types import (
     render,
 )
 
+_ERRORS = {"family": FamilyError, "contract": ContractError}
 _SILENCE = Completion("", "context", Usage())
 """What a model says that has nothing to say: it makes no turn, and ends the episode."""
 
@@ -116,7 +124,12 @@ def _noun(
 
 
 def _by_name(name: str, asked: Contract) -> Contract | None:
-    return asked if asked.name == name else specs.CONTRACTS.get(name)
+    if asked.name == name:
+        return asked
+    try:
+        return specs.contract(name)
+    except SpecError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +205,7 @@ def _played(case: _Case, runtime: Runtime) -> Trajectory:
 
 def _error(failure: Failure | None) -> InfrastructureError:
     assert failure is not None
-    kind = FamilyError if failure.boundary == "family" else RuntimeFailure
-    return kind(failure.message)
+    return _ERRORS.get(failure.boundary, RuntimeFailure)(failure.message)
 
 
 class _Player:

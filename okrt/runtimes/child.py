@@ -43,13 +43,14 @@ def live(
     try:
         _move_descriptors(wire, output)
         os.setpgid(0, 0)  # a session would cost 2 ms more where the kernel groups tasks by session
-        scratch = isolation.scratch(request["fork"])
+        place = request["place"]
+        scratch = isolation.scratch(place, fresh="scratch" not in request)
         os.chdir(scratch)
         os.environ["HOME"] = os.environ["TMPDIR"] = str(scratch)
         os.umask(0o077)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        isolation.drop(request["fork"])
+        isolation.drop(place)
         if os.getppid() not in (zygote, 0):
             os._exit(1)  # the zygote ended before its death was to be ours
         isolation.enclose(scratch)

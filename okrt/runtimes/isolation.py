@@ -22,6 +22,7 @@ from pathlib import Path
 
 from okrt.runtimes import landlock, namespaces, seccomp
 from okrt.runtimes.landlock import Rule
+from okrt.runtimes.scratch import reopen
 from okrt.runtimes.tiers import T1, UNSAFE
 
 SCRATCH_MIB = 64
@@ -102,16 +103,23 @@ class Isolation:
 
     # -- in a child
 
-    def scratch(self, number: int) -> Path:
-        """Returns a new and empty directory for this process, its owner the one it will be."""
+    def scratch(self, number: int, fresh: bool) -> Path:
+        """Returns the directory of this process, its owner the one it will be: a new and empty one,
+        or the one that the process had to which this one is an heir. `number`: of the first that
+        had it."""
         uid, gid = self._user(number)
         if self.tier == T1:
-            namespaces.private_scratch(uid, gid, SCRATCH_MIB << 20, SCRATCH_FILES)
+            namespaces.enter_view()
+            if fresh:
+                namespaces.private_scratch(uid, gid, SCRATCH_MIB << 20, SCRATCH_FILES)
             return namespaces.SCRATCH
         directory = self._root / str(number)
-        directory.mkdir(mode=0o700)
-        if self._users:
-            os.chown(directory, uid, gid)
+        if fresh:
+            directory.mkdir(mode=0o700)
+            if self._users:
+                os.chown(directory, uid, gid)
+        elif not self._users:
+            reopen(directory)
         return directory
 
     def drop(self, number: int) -> None:

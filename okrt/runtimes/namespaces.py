@@ -18,7 +18,7 @@ from okrt.runtimes.syscalls import AARCH64, X86_64
 
 _NEWNS, _NEWUTS, _NEWIPC = 0x00020000, 0x04000000, 0x08000000
 _NEWUSER, _NEWPID, _NEWNET = 0x10000000, 0x20000000, 0x40000000
-_VM, _FS, _FILES = 0x100, 0x200, 0x400
+_VM, _FILES = 0x100, 0x400
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
 _MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
 _MNT_DETACH = 2
@@ -28,7 +28,7 @@ _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _CLONE = {"x86_64": X86_64["clone"], "aarch64": AARCH64["clone"]}
 
 SCRATCH = Path("/scratch")
-"""Where every child finds a file system of its own; gone with the child."""
+"""Where every child finds a file system of its own; gone with its `Init`."""
 _STACK = 16384
 """Bytes of stack of a process that does nothing."""
 
@@ -121,9 +121,17 @@ def _mirror(root: Path, path: Path) -> Path:
     return root / path.relative_to("/")
 
 
+def enter_view() -> None:
+    """This process, in the pid namespace of an `Init`, sees the files that it sees."""
+    before = os.stat("/").st_dev  # noqa: PTH116 - a fork pays for each page that pathlib touches
+    _enter(1, _NEWNS)
+    if os.stat("/").st_dev != before:  # noqa: PTH116
+        raise OSError("namespaces: this process is in a chroot")
+
+
 def private_scratch(uid: int, gid: int, size: int, files: int) -> None:
-    """SCRATCH is a new, empty file system of limited size, seen by this process alone."""
-    _check(_LIBC.unshare(_NEWNS), "unshare")
+    """SCRATCH is a new, empty file system of limited size, seen by who sees what this process does:
+    those in the pid namespace of one `Init`."""
     options = f"mode=700,uid={uid},gid={gid},size={size},nr_inodes={files}"
     _mount("okrt", SCRATCH, "tmpfs", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, options)
 
@@ -143,15 +151,17 @@ def _mount(
 
 @dataclass(frozen=True, slots=True)
 class Init:
-    """The first process of a pid namespace. It only waits: a block that were pid 1 itself would be
-    deaf to its own signals. It shares the zygote's memory, so that it costs next to none."""
+    """The first process of a pid namespace, in a mount namespace of its own: either lives for as
+    long as it does, so that a process may leave its files to the next. It only waits: a block that
+    were pid 1 itself would be deaf to its own signals. It shares the zygote's memory, so that it
+    costs next to none."""
 
     pid: int
     _stack: ctypes.Array[ctypes.c_char]
 
 
 class PidNamespaces:
-    """Puts the next fork of this process into a pid namespace of its own.
+    """Puts the next fork of this process into a pid namespace of its own, or into an earlier one.
 
     This process has to be in a pid namespace over which it has power: see `fork`.
     """
@@ -167,7 +177,7 @@ class PidNamespaces:
         """
         stack = ctypes.create_string_buffer(_STACK)
         top = (ctypes.addressof(stack) + _STACK) & ~0xFF
-        flags = _VM | _FS | _FILES | _NEWPID | signal.SIGCHLD
+        flags = _VM | _FILES | _NEWPID | _NEWNS | signal.SIGCHLD
         wait = ctypes.cast(_LIBC.pause, ctypes.c_void_p)
         # It shall wake up for nothing: a handler of ours would run in it, in our memory.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
@@ -178,13 +188,26 @@ class PidNamespaces:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if pid < 0:
             raise OSError(number, f"clone: {os.strerror(number)}")
-        handle = os.pidfd_open(pid)
-        _check(_LIBC.setns(handle, _NEWPID), "setns")
-        os.close(handle)
-        return Init(pid, stack)
+        init = Init(pid, stack)
+        self.enter(init)
+        return init
+
+    def enter(self, init: Init) -> None:
+        """The processes that are forked from now on, until `leave`, are in the namespace of this
+        one. Raises OSError: the kernel refuses."""
+        _enter(init.pid, _NEWPID)
 
     def leave(self) -> None:
         _check(_LIBC.setns(self._home, _NEWPID), "setns")
+
+
+def _enter(pid: int, kind: int) -> None:
+    """This process, or its children, has the namespace of a process."""
+    handle = os.pidfd_open(pid)
+    try:
+        _check(_LIBC.setns(handle, kind), "setns")
+    finally:
+        os.close(handle)
 
 
 def _check(result: Any, what: str) -> None:

@@ -12,6 +12,9 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,6 +35,17 @@ REHEARSAL = (
 """What every child must be able to do: to import what is not yet, and to write files."""
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a child writes its files. It outlives the child, until the host lets go of it or has
+    another child live there."""
+
+    number: int
+    """Of the first child in it; it names the directory and, of root's, the user."""
+    init: namespaces.Init | None
+    """Where there are pid namespaces, the first process of its own."""
+
+
 class Nursery:
     """The table of children, and the loop that serves the host."""
 
@@ -43,20 +57,22 @@ class Nursery:
         self._isolation = ground
         self._worker = worker
         self._pid = os.getpid()
-        self._inits: dict[int, namespaces.Init] = {}
-        """The first process of its pid namespace, by the pid of a child."""
+        self._places: dict[int, Place] = {}
+        """By number; of those as well that have ended, until the host lets go of them."""
         self._idle: dict[int, namespaces.Init] = {}
-        """Those whose child has ended, by pid."""
+        """First processes of namespaces that are left, by pid."""
         self._children: dict[int, int] = {}
         """Number that the host gave it, by pid."""
         self._cleaners: set[int] = set()
         """Pids of processes that remove scratch directories."""
         self._ended: dict[int, tuple[int, str]] = {}
-        """Exit codes, and why we killed it, that nobody asked for yet, by number."""
+        """Exit codes, and why we killed it, by number, until the host lets go of it."""
         self._reasons: dict[int, str] = {}
         """Why we killed a child, by number."""
-        self._asked: dict[int, int | None] = {}
-        """Where the exit code goes (a descriptor), by the number of a child that is being ended."""
+        self._due: dict[int, list[Callable[[], None]]] = {}
+        """What is to be done once a child has ended, by number."""
+        self._awaited: set[int] = set()
+        """Numbers of children that are to start when others have ended."""
 
     def serve(self, host: int) -> None:
         """Answers requests until the host is gone, then leaves nothing behind."""
@@ -88,7 +104,7 @@ class Nursery:
     def _look(self) -> None:
         """Kills those whose files take too much. On T1 their file system is no larger."""
         for pid, number in self._children.items():
-            directory = self._root / str(number)
+            directory = self._root / str(self._places[number].number)
             size, files = SCRATCH_MIB, SCRATCH_FILES
             if number not in self._reasons and scratch.exceeds(directory, pid, size << 20, files):
                 self._reasons[number] = f"it had more than {size} MiB, or {files:,} files, on disk"
@@ -106,7 +122,7 @@ class Nursery:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         ours, theirs = socket.socketpair()
         reading, writing = os.pipe()
-        self._fork({"fork": -1, "memory_mib": 1024, "cpu_s": 30}, theirs.detach(), writing)
+        self._fork({"fork": -1, "memory_mib": 1024, "cpu_s": 30}, theirs.detach(), writing, None)
         with ours, os.fdopen(reading, "rb"), ours.makefile("rb") as answers:
             ours.settimeout(REHEARSAL_S)
             step = {**self._worker.REHEARSAL, "type": "step", "code": REHEARSAL}
@@ -117,7 +133,7 @@ class Nursery:
                 message = json.loads(answers.read(length) or b'{"type": "nothing"}')
                 if message["type"] != expected or message.get("error_type"):
                     raise OSError(_problem(message))
-        self._reap(-1, None)
+        self._after(-1, partial(self._leave, -1, []))
 
     def _request(self) -> bool:
         payload, descriptors, _, _ = socket.recv_fds(self._control, 4096, 3)
@@ -126,42 +142,84 @@ class Nursery:
         request = json.loads(payload)
         if "fork" in request:
             wire, output, *descriptors = descriptors
-            self._fork(request, wire, output)
+            if "scratch" in request:
+                self._awaited.add(request["fork"])
+                heir = partial(self._succeed, request, wire, output, descriptors)
+                self._after(request["scratch"], heir)
+            else:
+                self._fork(request, wire, output, None)
+        if "ask" in request:
+            self._after(request["ask"], partial(self._tell, request["ask"], descriptors[0]))
         if "reap" in request:
-            self._reap(request["reap"], descriptors[0] if descriptors else None)
+            self._after(request["reap"], partial(self._leave, request["reap"], descriptors))
         return True
 
-    def _fork(self, request: dict[str, Any], wire: int, output: int) -> None:
-        pids, init = self._isolation.pids, None
+    def _fork(self, request: dict[str, Any], wire: int, output: int, place: Place | None) -> None:
+        """Starts a child; `place`: that of the one that it is an heir to, if it is."""
+        number, pids = request["fork"], self._isolation.pids
         try:
-            init = pids.open() if pids else None
+            if pids and place and place.init:
+                pids.enter(place.init)
+            place = place or Place(number, pids.open() if pids else None)
             pid = os.fork()
             if pid == 0:
+                request["place"] = place.number
                 child.live(request, wire, output, self._pid, self._isolation, self._worker)
         except OSError as error:
             child.refuse(wire, error, self._worker.pack)
-            self._dismiss(init)
         else:
-            self._children[pid] = request["fork"]
-            if init:
-                self._inits[pid] = init
+            self._children[pid] = number
         finally:
             if pids:
                 pids.leave()
+            if place:
+                self._places[number] = place
         os.close(wire)
         os.close(output)
+        self._awaited.discard(number)
+        for act in self._due.pop(number, ()):  # the host did not wait for it
+            self._after(number, act)
 
-    def _reap(self, number: int, answer: int | None) -> None:
-        if number in self._ended:
-            _tell(answer, *self._ended.pop(number))
+    def _after(self, number: int, act: Callable[[], None]) -> None:
+        """Ends a child, if it has not ended, and then does what is to be done."""
+        pid = next((pid for pid, known in self._children.items() if known == number), None)
+        if pid is None and number not in self._awaited:
+            act()
             return
-        for pid, known in self._children.items():
-            if known == number:
-                self._asked[number] = answer
-                os.kill(pid, signal.SIGKILL)
-                return
-        if answer is not None:
-            os.close(answer)
+        self._due.setdefault(number, []).append(act)
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
+
+    def _succeed(self, request: dict[str, Any], wire: int, output: int, held: list[int]) -> None:
+        """Starts a child where one lived that has ended."""
+        self._fork(request, wire, output, self._let_go(request["scratch"], held))
+
+    def _let_go(self, number: int, held: list[int]) -> Place | None:
+        """Returns the place of a child that has ended, if it had one: it is no longer its own."""
+        self._ended.pop(number, None)
+        for descriptor in held:
+            os.close(descriptor)
+        return self._places.pop(number, None)
+
+    def _leave(self, number: int, held: list[int]) -> None:
+        """Nothing is left of a child that has ended."""
+        place = self._let_go(number, held)
+        if place is None:
+            return
+        self._dismiss(place.init)
+        directory = self._root / str(place.number)
+        try:
+            directory.rmdir()
+        except FileNotFoundError:
+            pass
+        except OSError:
+            self._clean(directory)
+
+    def _tell(self, number: int, answer: int) -> None:
+        if end := self._ended.get(number):
+            with contextlib.suppress(OSError):
+                os.write(answer, "{} {}".format(*end).encode())
+        os.close(answer)
 
     def _collect(self) -> None:
         """Reaps whoever has ended, and ends what they left behind."""
@@ -174,7 +232,6 @@ class Nursery:
                         os.killpg(ended.si_pid, signal.SIGKILL)
                 _, status = os.waitpid(ended.si_pid, 0)
                 self._idle.pop(ended.si_pid, None)
-                self._dismiss(self._inits.pop(ended.si_pid, None))
                 if ended.si_pid in self._cleaners:
                     self._cleaners.remove(ended.si_pid)
                 else:
@@ -188,18 +245,9 @@ class Nursery:
             os.kill(init.pid, signal.SIGKILL)
 
     def _bury(self, number: int, code: int) -> None:
-        end = code, self._reasons.pop(number, "")
-        if number in self._asked:
-            _tell(self._asked.pop(number), *end)
-        else:
-            self._ended[number] = end
-        directory = self._root / str(number)
-        try:
-            directory.rmdir()
-        except FileNotFoundError:
-            pass
-        except OSError:
-            self._clean(directory)
+        self._ended[number] = code, self._reasons.pop(number, "")
+        for act in self._due.pop(number, ()):
+            act()
 
     def _clean(self, directory: Path) -> None:
         """Has another process remove a directory: a million files must not hold up the others."""
@@ -232,6 +280,7 @@ class Nursery:
         if self._isolation.pids:
             return  # we are the first process of a namespace: the kernel ends the others
         deadline = time.monotonic() + SWEEP_S
+        self._due.clear()  # nobody starts any more
         for pid in self._children:
             os.kill(pid, signal.SIGKILL)
         while time.monotonic() < deadline:
@@ -243,13 +292,6 @@ class Nursery:
                 continue
             break
         scratch.remove_tree(self._root)
-
-
-def _tell(answer: int | None, code: int, reason: str) -> None:
-    if answer is not None:
-        with contextlib.suppress(OSError):
-            os.write(answer, f"{code} {reason}".encode())
-        os.close(answer)
 
 
 def _problem(message: dict[str, Any]) -> str:

@@ -26,7 +26,7 @@ from pathlib import Path
 from okrt.errors import RuntimeFailure
 from okrt.runtimes import process
 from okrt.runtimes.process import ANSWER_S, Child, Ground, environment
-from okrt.runtimes.scratch import remove_tree
+from okrt.runtimes.scratch import remove_tree, reopen
 from okrt.runtimes.tiers import NONE
 from okrt.runtimes.wire import Wire
 
@@ -100,6 +100,9 @@ class PlainProcesses:
         self._owner = os.getpid()
         self._numbers = itertools.count()
         self._watched: dict[int, Watched] = {}
+        self._places: dict[int, int] = {}
+        """The number of the first process that had its directory, by that of the one that has it
+        now."""
         self._stopped = False
         try:
             self._root = Path(tempfile.mkdtemp(prefix="okrt-"))
@@ -116,24 +119,38 @@ class PlainProcesses:
     def alive(self) -> bool:
         return not self._stopped
 
-    def fork(self, memory_mib: int, cpu_s: int, after: Child | None = None) -> Child:
+    def fork(
+        self, memory_mib: int, cpu_s: int, after: Child | None = None, keep: bool = False
+    ) -> Child:
         """Starts a process and returns at once. The one that it comes `after` is then ended.
+
+        Args:
+            keep: it has the directory of the one before, which is ended first.
 
         Raises:
             RuntimeFailure: it cannot be started.
         """
-        number = next(self._numbers)
+        number = place = next(self._numbers)
+        if after is not None and keep:
+            self.ending(after)
+            place = self._places[after.number]
         try:
-            child = self._start(number, memory_mib, cpu_s)
+            child = self._start(number, place, memory_mib, cpu_s)
         except OSError as error:
             raise RuntimeFailure(f"cannot start a process for blocks: {error}") from error
+        self._places[number] = place
+        if after is not None and keep:
+            del self._places[after.number]  # its directory is no longer its own
         if after is not None:
             self.end(after)
         return child
 
-    def _start(self, number: int, memory_mib: int, cpu_s: int) -> Child:
-        scratch = self._directory(number)
-        scratch.mkdir(mode=0o700)
+    def _start(self, number: int, place: int, memory_mib: int, cpu_s: int) -> Child:
+        scratch = self._root / str(place)
+        if number == place:
+            scratch.mkdir(mode=0o700)
+        else:
+            reopen(scratch)
         with contextlib.ExitStack() as kept, contextlib.ExitStack() as passed:
             ours, theirs = socket.socketpair()
             kept.callback(ours.close)
@@ -165,7 +182,8 @@ class PlainProcesses:
         if watched is not None:
             watched.end()
         child.wire.close()
-        remove_tree(self._directory(child.number))
+        if (place := self._places.pop(child.number, None)) is not None:
+            remove_tree(self._root / str(place))
 
     def ending(self, child: Child) -> tuple[int, str]:
         """Returns how a child ended, ending it if need be; there is never more to say.
@@ -195,6 +213,3 @@ class PlainProcesses:
         self._stopped = True
         for watched in self._watched.values():
             watched.abandon()
-
-    def _directory(self, number: int) -> Path:
-        return self._root / str(number)

@@ -115,9 +115,14 @@ class ZygoteProcess:
     def alive(self) -> bool:
         return not self._stopped and self._process.poll() is None
 
-    def fork(self, memory_mib: int, cpu_s: int, after: Child | None = None) -> Child:
+    def fork(
+        self, memory_mib: int, cpu_s: int, after: Child | None = None, keep: bool = False
+    ) -> Child:
         """Asks for a process and returns at once; `Wire.wait_ready` waits for it. The one that it
         comes `after` is then ended.
+
+        Args:
+            keep: it has the scratch directory of the one before, and begins when that is dead.
 
         Raises:
             RuntimeFailure: the zygote is gone, or no descriptor is free.
@@ -128,7 +133,7 @@ class ZygoteProcess:
         if after is not None:
             # The zygote kills it, and holds its wire until then: it would wake up for a kill or a
             # hang-up of ours, and run before we do.
-            request["reap"] = after.number
+            request["scratch" if keep else "reap"] = after.number
             beside.append(after.wire.fileno())
         try:
             ours, theirs = socket.socketpair()
@@ -161,7 +166,7 @@ class ZygoteProcess:
 
     def ending(self, child: Child) -> tuple[int, str]:
         """Returns how a child ended (minus the signal that killed it), ending it if need be, and
-        why, if it was the zygote that killed it.
+        why, if it was the zygote that killed it. Its directory stays, for another or until `end`.
 
         Raises:
             RuntimeFailure: the zygote is gone, so the child died of that.
@@ -171,7 +176,7 @@ class ZygoteProcess:
         except OSError as error:
             raise RuntimeFailure(f"cannot ask how a sandbox process ended: {error}") from error
         try:
-            self._send({"reap": child.number}, [writing])
+            self._send({"ask": child.number}, [writing])
         finally:
             os.close(writing)
         with os.fdopen(reading, "rb") as answer:

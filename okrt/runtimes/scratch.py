@@ -53,11 +53,20 @@ def _entries(directory: Path) -> list[os.DirEntry[str]]:
     return []
 
 
+def reopen(directory: Path) -> None:
+    """The directory is there and its owner may use it, whatever a block without walls made of it:
+    on the tiers with walls, it can make nothing of it."""
+    if directory.is_symlink() or not directory.is_dir():
+        directory.unlink(missing_ok=True)
+        directory.mkdir()
+    directory.chmod(0o700)
+
+
 def exceeds(directory: Path, pid: int, size: int, files: int) -> bool:
     """Whether a process has more files, or longer ones in total, than it may.
 
     Counted are those in its directory, and those that it has removed but holds open; not those that
-    it has removed and closed but still maps.
+    it has removed and closed but still maps. A directory that hides its files counts as full.
     """
     with contextlib.suppress(OSError):
         # Directories are links to their parent: a sign that waits for no block that makes them.
@@ -66,8 +75,9 @@ def exceeds(directory: Path, pid: int, size: int, files: int) -> bool:
     taken = found = 0
     waiting = [directory]
     while waiting:
+        here = waiting.pop()
         try:
-            with os.scandir(waiting.pop()) as entries:
+            with os.scandir(here) as entries:
                 for entry in entries:
                     status = entry.stat(follow_symlinks=False)
                     taken += status.st_blocks * 512
@@ -77,9 +87,19 @@ def exceeds(directory: Path, pid: int, size: int, files: int) -> bool:
                     if stat.S_ISDIR(status.st_mode):
                         waiting.append(Path(entry.path))
         except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:  # out of our sight, and meant to be
-                return True
+            if error.errno == errno.ENAMETOOLONG or _hides(error, here):
+                return True  # out of our sight, and meant to be
     return taken + _removed(pid) > size
+
+
+def _hides(error: OSError, directory: Path) -> bool:
+    """Whether a directory cannot be looked into although files can be made in it. Nobody can change
+    its mode; one in which none can be made is empty, or as it was made by us."""
+    if error.errno != errno.EACCES:
+        return False
+    with contextlib.suppress(OSError):
+        return directory.stat().st_mode & 0o700 == 0o300
+    return False
 
 
 def _removed(pid: int) -> int:

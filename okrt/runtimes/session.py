@@ -7,10 +7,12 @@ import math
 import os
 import signal
 import time
+import warnings
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Protocol
 
+from okrt import asking
 from okrt.errors import RuntimeFailure
 from okrt.runtimes.process import START_S, Child, Ground
 from okrt.runtimes.tools import BlockCalls, Toolbox
@@ -26,6 +28,8 @@ class Loss:
 
     status: Literal["timeout", "died"]
     error: str
+    overfull: bool = False
+    """It was killed for its files: the next process would be as well, if it had them."""
 
 
 class Processes(Protocol):
@@ -37,12 +41,17 @@ class Processes(Protocol):
     @property
     def alive(self) -> bool: ...
 
-    def fork(self, memory_mib: int, cpu_s: int, after: Child | None = None) -> Child:
+    def fork(
+        self, memory_mib: int, cpu_s: int, after: Child | None = None, keep: bool = False
+    ) -> Child:
         """Asks for a process and returns at once; `Wire.wait_ready` waits for it. The one that it
         comes `after` is then ended.
 
+        Args:
+            keep: it has the scratch directory of the one before, and begins when that is dead.
+
         Raises:
-            RuntimeFailure: there can be none.
+            RuntimeFailure: there can be none; the one before is as it was.
         """
         ...
 
@@ -52,7 +61,7 @@ class Processes(Protocol):
 
     def ending(self, child: Child) -> tuple[int, str]:
         """Returns how a child ended (minus the signal that killed it), ending it if need be, and
-        why, if it was killed for what it did.
+        why, if it was killed for what it did. Its directory stays, for another or until `end`.
 
         Raises:
             RuntimeFailure: it ended because what it has to have around it is gone.
@@ -92,24 +101,29 @@ class ZygoteSession:
         self._alive: tuple[str, ...] = ()
         """The agent's names that the next block will see."""
         self._closed = False
-        self._child: Child | None = self._fork()
+        self._child: Child | None = None
+        self._before: Child | None = None
+        """The dead one whose directory the next shall have, while there is none."""
+        self._child = self._fork()
 
     def execute(self, code: str) -> Execution:
         if self._closed:
             raise RuntimeFailure("this session is closed, or another process's: open a new one")
         try:
-            execution = self._run(code)
-            kept = self._contract.keeps_names(self._turn + 1, execution)
+            execution, end = self._run(code)
+            kept = asking.kept(self._contract, self._turn + 1, execution)
         except BaseException:
             self._drop_child()
             raise
-        lost = execution.bound_names is None
-        if kept and not lost:
-            self._alive = execution.bound_names or ()
-        else:
-            self._replace_child(lost)
         self._turn += 1
-        return dataclasses.replace(execution, restarted=True) if kept and lost else execution
+        lost = isinstance(end, Loss)
+        if kept.names and not lost:
+            self._alive = execution.bound_names or ()
+            return execution
+        overfull = isinstance(end, Loss) and end.overfull
+        self._replace_child(lost, keep=kept.files and not kept.names and not overfull)
+        restarted = (kept.names and lost) or (kept.files and overfull)
+        return dataclasses.replace(execution, restarted=True) if restarted else execution
 
     def close(self) -> None:
         if not self._closed:
@@ -118,10 +132,17 @@ class ZygoteSession:
 
     def abandon(self) -> None:
         """After a fork of the host: closes descriptors, leaves the parent's process alone."""
-        if self._child is not None:
-            self._child.wire.close()
-        self._child = None
+        for child in (self._child, self._before):
+            if child is not None:
+                child.wire.close()
+        self._child = self._before = None
         self._closed = True
+
+    def __del__(self) -> None:
+        if not self._closed:
+            text = "a session was forgotten, not closed"
+            warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
+            self.close()
 
     def __enter__(self) -> ZygoteSession:
         return self
@@ -136,30 +157,34 @@ class ZygoteSession:
 
     # -- the process
 
-    def _fork(self, after: Child | None = None) -> Child:
+    def _fork(self, after: Child | None = None, keep: bool = False) -> Child:
         # CPU time of all cores, since a block may compute in threads: a backstop, not the deadline.
         cpu_s = math.ceil(self._limits.block_s) * (os.cpu_count() or 1) + 5
-        return self._processes.fork(self._limits.memory_mib, cpu_s, after)
+        return self._processes.fork(self._limits.memory_mib, cpu_s, after, keep)
 
-    def _replace_child(self, lost: bool) -> None:
+    def _replace_child(self, lost: bool, keep: bool) -> None:
         used, self._child, self._alive = self._child, None, ()
         if used is not None and lost:
             used.wire.kill()  # it may still be at work
         try:
-            self._child = self._fork(used)
+            self._child = self._fork(used, keep)
         except RuntimeFailure:  # the next block, if any, tries again and raises
-            if used is not None:
+            if keep:
+                self._before = used
+            elif used is not None:
                 self._processes.end(used)
 
     def _drop_child(self) -> None:
-        if self._child is not None:
-            self._processes.end(self._child)
-        self._child = None
+        for child in (self._child, self._before):
+            if child is not None:
+                self._processes.end(child)
+        self._child = self._before = None
         self._alive = ()
 
     def _ready_child(self) -> Child:
         if self._child is None:
-            self._child = self._fork()
+            self._child = self._fork(self._before, keep=self._before is not None)
+            self._before = None
         if not self._child.wire.ready:
             try:
                 self._child.wire.wait_ready(START_S)
@@ -171,7 +196,7 @@ class ZygoteSession:
 
     # -- one block
 
-    def _run(self, code: str) -> Execution:
+    def _run(self, code: str) -> tuple[Execution, Done | Loss]:
         child = self._ready_child()
         output = Output(self._limits.output_bytes)
         calls = BlockCalls(self._toolbox, self._limits.tool_cap)
@@ -181,7 +206,7 @@ class ZygoteSession:
         if done is None or child.wire.wrote:
             output.feed(child.wire.drain())
         stdout = output.text()
-        return Execution(
+        execution = Execution(
             status=_status(end, calls.refused),
             stdout=stdout,
             truncated_chars=output.dropped_chars,
@@ -194,6 +219,7 @@ class ZygoteSession:
             bound_names=None if done is None else tuple(sorted(done.bound)),
             late_output_bytes=late,
         )
+        return execution, end
 
     def _step(self, child: Child, output: Output, calls: BlockCalls, code: str) -> Done | Loss:
         """Has the child run the block and serves its calls until it is done, late or dead."""
@@ -220,7 +246,7 @@ class ZygoteSession:
                     if time.monotonic() < deadline:  # else it would run on until it is killed
                         wire.send(answer)
                 elif wire.ended:
-                    return Loss("died", self._death(child))
+                    return self._death(child)
                 else:
                     wire.pump(output, remaining)
         except WireError as error:
@@ -236,16 +262,17 @@ class ZygoteSession:
             "tools": self._toolbox.names,
         }
 
-    def _death(self, child: Child) -> str:
+    def _death(self, child: Child) -> Loss:
         by_itself = child.wire.ends_by_itself()
         code, reason = self._processes.ending(child)
+        text = f"The process ended with exit status {code}."
         if reason:
-            return f"The process was killed: {reason}."
-        if not by_itself:
-            return "The process closed its wire and was killed."
-        if code < 0:
-            return f"The process was killed by signal {-code} ({SIGNALS.get(-code, 'real-time')})."
-        return f"The process ended with exit status {code}."
+            text = f"The process was killed: {reason}."
+        elif not by_itself:
+            text = "The process closed its wire and was killed."
+        elif code < 0:
+            text = f"The process was killed by signal {-code} ({SIGNALS.get(-code, 'real-time')})."
+        return Loss("died", text, overfull=bool(reason))
 
 
 def _status(end: Done | Loss, refused: int) -> ExecutionStatus:

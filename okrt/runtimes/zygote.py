@@ -9,8 +9,12 @@ can be had; it then waits, and tidies up behind it. What came of that is the fir
 control socket. Requests follow, one JSON object a message, descriptors beside it:
 
     {"fork": 7, "memory_mib": 512, "cpu_s": 25}  + wire, output   a new process; its wire answers
-    {"reap": 7}                                  + pipe or none   end it; its exit code to the pipe
-    both in one                                  + wire, output, pipe or none
+    {"ask": 7}                                   + pipe           end it; its exit code to the pipe
+    {"reap": 7}                                  + any or none    end it, and nothing is left of it;
+                                                                  `any` is held for so long
+    {"fork": 8, ..., "reap": 7}                  + wire, output, any
+    {"fork": 8, ..., "scratch": 7}               + wire, output, any
+                                                                  end 7; 8 then has what it leaves
 
 It ends, and everything it started with it, when the control socket closes or the host process does.
 PDEATHSIG would not do for the latter: it fires when the *thread* that started the zygote ends.

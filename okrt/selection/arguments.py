@@ -103,7 +103,7 @@ def read_options(given: Given) -> Options:
         else:
             specs.check_model(model)
     names = given.values("runtime") or specs.DEFAULT_CONTRACTS
-    contracts = tuple(given.own_contract(name) or specs.contract(name) for name in names)
+    contracts = tuple(specs.contract(name, given.own_contract(name)) for name in names)
     if len({contract.name for contract in contracts}) < len(contracts):
         raise SpecError(f"a runtime is given twice: {', '.join(names)}; give each its own name")
     settings = _settings(given)

@@ -16,8 +16,9 @@ OPTIONS = (
     Declared("model", "several", "[LABEL=]SPEC", "a model to evaluate: expert:NAME, a checkpoint "
              "or adapter directory, NAME@http://host:port/v1, module:attribute; "
              "repeatable (default: both experts); OKRT_SHORT_OPTIONS=0 frees the short name"),
-    Declared("runtime", "several", "NAME", "a runtime contract: persistent, stateless, or "
-             "module:attribute; repeatable (default: both)"),
+    Declared("runtime", "several", "NAME", "a runtime contract: persistent, stateless, files, "
+             "carryover, carryover-announced, reset-every-K, or module:attribute; repeatable "
+             "(default: the first two)"),
     Declared("tier", "several", "TIER", "a tier of the family; repeatable (default: the marker's)"),
     Declared("seeds", "value", "N|A:B", "task seeds, like 20 or 100:120 (default: the marker's)"),
     Declared("repeats", "value", "N", "episodes per task and cell (default: 1)"),

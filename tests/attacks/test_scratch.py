@@ -41,6 +41,10 @@ FILLS = {
     "locked directories": (
         "for n in range(100): os.mkdir(f'x{n}', 0o0)"
     ),
+    "files in a directory that cannot be listed": (
+        "os.mkdir('x', 0o300)\nn = 0\nwhile True:\n    n += 1\n"
+        "    with open(f'x/{n}', 'wb') as f: f.write(bytes(1 << 20))"
+    ),
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from okrt.errors import UsageError
 from okrt.gates.file import RELEASE, SHIPPED, Other, find, read
 from okrt.gates.limits import kinds_of
 from okrt.gates.places import line_of
+from okrt.types import Kept
 from tests.gates.build import RUN, file, gate
 
 BASELINE = 'against = "baseline"'
@@ -83,8 +84,8 @@ def test_a_runtime_of_a_plugin_is_known_by_its_name(tmp_path: Path) -> None:
         name = "own"
         notice = false_notice = ""
 
-        def keeps_names(self, turn: int, last: object) -> bool:
-            return False
+        def keeps(self, turn: int, last: object) -> Kept:
+            return Kept(names=False, files=False)
 
     path = tmp_path / "gates.toml"
     path.write_text(RUN.replace('"stateless"', '"mine"') + gate("score", "at_least = 0.5"))

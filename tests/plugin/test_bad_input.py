@@ -19,7 +19,8 @@ from tests.plugin.conftest import EVALUATION, Run, alone, first_on_workers, plai
         ("--model=expert:nobody", "nobody"),
         ("--model=", "empty model ''"),
         ("--model=test_fit:nothing", "has no attribute 'nothing'"),
-        ("--runtime=nosuch", "unknown runtime 'nosuch'; known: persistent, stateless"),
+        ("--runtime=nosuch", "unknown runtime 'nosuch'; known: persistent, stateless, carryover,"),
+        ("--runtime=reset-every-1", "give reset-every-K, K a number of blocks from 2 on"),
         ("--okrt-seeds=5:5", "seeds '5:5' is an empty range"),
         ("--okrt-seeds=many", "cannot read seeds 'many'"),
         ("--okrt-repeats=0", "--okrt-repeats '0': give a whole number of at least 1"),
@@ -227,7 +228,7 @@ def test_a_contract_that_raises_fails_its_cases_and_no_other(
 
         class Odd:
             name, notice, false_notice = "odd", "", ""
-            def keeps_names(self, turn, last):
+            def keeps(self, turn, last):
                 raise KeyError("never asked")
 
         ODD = Odd()
@@ -239,7 +240,8 @@ def test_a_contract_that_raises_fails_its_cases_and_no_other(
     )
     result = evaluate("--model=expert:stateless", "--runtime=test_own:ODD", "--runtime=stateless")
     result.assert_outcomes(passed=2, errors=2)
-    assert "infrastructure failed (runtime): KeyError: 'never asked'" in plain(result)
+    said = "infrastructure failed (contract): Contract.keeps raised KeyError: 'never asked'"
+    assert said in plain(result)
     assert "incomplete: 2 of 4 episodes, 2 broken off by infrastructure" in plain(result)
 
 

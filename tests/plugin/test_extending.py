@@ -9,21 +9,22 @@ from tests.plugin.conftest import EVALUATION, Run, alone, first_on_workers, rows
 OWN = """
 import pytest
 from okrt.runtimes.contracts import PERSISTENT
+from okrt.types import Kept
 from tests.toys import FAMILY, Says, block
 
-class Kept:
+class Own:
     name = "kept"
     notice = "Variables stay."
     false_notice = "Variables go."
-    def keeps_names(self, turn, last):
-        return True
+    def keeps(self, turn, last):
+        return Kept(names=True, files=True, note="Kept for you.")
 
 def talk(conversation):
     return block("add(1)", "finish()")
 
 MODEL = Says(block("add(1)", "finish()"), name="own")
 
-KEPT = Kept()
+KEPT = Own()
 
 @pytest.mark.okrt(family="tests.toys:FAMILY", tiers=["low"], seeds=range(3))
 def test_own(episode):

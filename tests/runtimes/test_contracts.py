@@ -6,8 +6,20 @@ from dataclasses import dataclass
 
 import pytest
 
-from okrt.runtimes.contracts import PERSISTENT, STATELESS
-from okrt.types import Contract, Execution
+from okrt.errors import ContractError
+from okrt.runtimes.contracts import (
+    ALL,
+    CARRYOVER,
+    CARRYOVER_ANNOUNCED,
+    CONTRACTS,
+    FILES,
+    NOTHING,
+    PERSISTENT,
+    STATELESS,
+    ResetEvery,
+)
+from okrt.runtimes.host import ZygoteRuntime
+from okrt.types import Contract, Execution, ExecutionStatus, Kept, Limits
 from tests.runtimes.conftest import Play
 
 
@@ -53,8 +65,8 @@ class EverySecond:
     notice: str = "Some survive."
     false_notice: str = "All survive."
 
-    def keeps_names(self, turn: int, last: Execution) -> bool:
-        return turn % 2 == 1 and last.status == "ok"
+    def keeps(self, turn: int, last: Execution) -> Kept:
+        return ALL if turn % 2 == 1 and last.status == "ok" else NOTHING
 
 
 def test_a_contract_of_ones_own_is_asked_at_every_boundary(play: Play) -> None:
@@ -63,10 +75,80 @@ def test_a_contract_of_ones_own_is_asked_at_every_boundary(play: Play) -> None:
     assert [e.missing_name for e in seen] == [None, None, "a", None, "a"]
 
 
-def test_a_failed_contract_leaves_a_session_that_starts_empty(play: Play) -> None:
-    class Broken(EverySecond):
-        def keeps_names(self, turn: int, last: Execution) -> bool:
-            raise ZeroDivisionError
+@pytest.mark.parametrize("contract", [*CONTRACTS, ResetEvery(4)], ids=lambda c: c.name)
+def test_a_contract_has_a_true_and_a_false_sentence(contract: Contract) -> None:
+    assert contract.notice != contract.false_notice
+    assert all(text.endswith(".") for text in (contract.notice, contract.false_notice))
 
-    with pytest.raises(ZeroDivisionError):
-        play("a = 1", contract=Broken())
+
+def test_names_without_files_are_no_answer() -> None:
+    with pytest.raises(ValueError, match="names are kept by keeping the process"):
+        Kept(names=True, files=False)
+
+
+@pytest.mark.parametrize("blocks", [1, 0, -3])
+def test_a_reset_after_every_block_is_refused(blocks: int) -> None:
+    with pytest.raises(ValueError, match=f"not {blocks}"):
+        ResetEvery(blocks)
+
+
+@pytest.mark.parametrize("status", ["ok", "raised", "cap", "timeout", "died"])
+def test_what_each_contract_keeps(status: ExecutionStatus) -> None:
+    """Of blocks 1 to 6, after blocks that ended so."""
+    last = Execution(status)
+    cut = status == "cap"
+    expected = {
+        PERSISTENT: [(True, True)] * 6,
+        STATELESS: [(False, False)] * 6,
+        CARRYOVER: [(cut, cut)] * 6,
+        CARRYOVER_ANNOUNCED: [(cut, cut)] * 6,
+        FILES: [(False, True)] * 6,
+        ResetEvery(2): [(True, True), (False, False)] * 3,
+        ResetEvery(3): [(True, True), (True, True), (False, False)] * 2,
+    }
+    for contract, wanted in expected.items():
+        kept = [contract.keeps(turn, last) for turn in range(1, 7)]
+        assert [(one.names, one.files) for one in kept] == wanted
+        announced = cut and contract is CARRYOVER_ANNOUNCED
+        assert all(bool(one.note) == announced for one in kept)
+
+
+class Broken(EverySecond):
+    def __init__(self, answer: object) -> None:
+        super().__init__()
+        object.__setattr__(self, "answer", answer)
+
+    def keeps(self, turn: int, last: Execution) -> Kept:
+        return self.answer  # type: ignore[no-any-return,attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (True, "Contract.keeps must return a Kept, got True"),
+        (None, "Contract.keeps must return a Kept, got None"),
+        (Kept(names=1, files=1), "Kept.names must be True or False, got 1"),  # type: ignore[arg-type]
+        (Kept(names=False, files="no"), "Kept.files must be True or False, got 'no'"),  # type: ignore[arg-type]
+        (Kept(names=False, files=False, note=None), "Kept.note must be text, got None"),  # type: ignore[arg-type]
+    ],
+)
+def test_an_answer_of_another_type_is_the_contract_s_fault(
+    play: Play, answer: object, said: str
+) -> None:
+    with pytest.raises(ContractError, match=f"^{said}$"):
+        play("a = 1", contract=Broken(answer))
+
+
+def test_a_failed_contract_leaves_a_session_that_starts_empty(runtime: ZygoteRuntime) -> None:
+    class Once(EverySecond):
+        def keeps(self, turn: int, last: Execution) -> Kept:
+            if not last.stdout:
+                raise ZeroDivisionError("by zero")
+            return ALL
+
+    with runtime.open(Once(), {}, Limits()) as session:
+        with pytest.raises(
+            ContractError, match=r"^Contract\.keeps raised ZeroDivisionError: by zero$"
+        ):
+            session.execute("a = 1")
+        assert session.execute("print('a' in globals())").stdout == "False\n"

@@ -10,6 +10,7 @@ from okrt.runtimes.laws.blocks import CALLS, CAPS, ENDS, OUTPUT
 from okrt.runtimes.laws.law import Law, plays, shows
 from okrt.runtimes.laws.memory import FORGETS, KEEPS, SURVIVES
 from okrt.runtimes.laws.sessions import SESSIONS
+from okrt.runtimes.laws.survival import CARRIES, OBEYS, RESETS, SPARES
 from okrt.runtimes.probe import FORBIDDEN
 from okrt.types import Runtime
 
@@ -17,7 +18,8 @@ from okrt.types import Runtime
 def laws(runtime: Runtime) -> list[Law]:
     """Returns the laws for a runtime. Being closed is asked of all but `unsafe` and `none`."""
     closed = [] if runtime.isolation in ("unsafe", "none") else CLOSED
-    return [*KEEPS, *FORGETS, *SURVIVES, *ENDS, *CALLS, *CAPS, *OUTPUT, *SESSIONS, *closed]
+    two = [*KEEPS, *FORGETS, *SURVIVES, *ENDS, *CALLS, *CAPS, *OUTPUT, *SESSIONS]
+    return [*two, *CARRIES, *SPARES, *RESETS, *OBEYS, *closed]
 
 
 CLOSED = [

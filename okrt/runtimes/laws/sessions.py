@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from okrt.errors import FamilyError
-from okrt.runtimes.contracts import PERSISTENT, STATELESS
+from okrt.runtimes.contracts import ALL, NOTHING, PERSISTENT, STATELESS
 from okrt.runtimes.laws.law import Law
-from okrt.types import Contract, Execution, Limits, Runtime
+from okrt.types import Contract, Execution, Kept, Limits, Runtime
 
 _DRAW = "import random; print(random.random(), random.gauss(0, 1), hash('apple'))"
 _LATER = """
@@ -82,9 +82,9 @@ class _OddTurns:
     false_notice: str = "Names survive."
     asked: list[tuple[int, Execution]] = field(default_factory=list)
 
-    def keeps_names(self, turn: int, last: Execution) -> bool:
+    def keeps(self, turn: int, last: Execution) -> Kept:
         self.asked.append((turn, last))
-        return turn % 2 == 1
+        return ALL if turn % 2 == 1 else NOTHING
 
 
 def _asks_the_contract(runtime: Runtime) -> str | None:
