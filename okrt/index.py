@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from sys import intern
@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from okrt.errors import StoreError
-from okrt.plan import Key, Plan, plan_of
+from okrt.plan import AXES, Key, Plan, plan_of
 from okrt.store import EPISODES, Head, Problem, decode_episode, decode_head, lines, problem_of
 from okrt.types import Episode, Failure
 
@@ -43,12 +43,22 @@ class _Model(msgspec.Struct):
     label: str
 
 
+class _Settings(msgspec.Struct):
+    tool_cap: int | None = None
+    cue: str = "none"
+    names: bool = False
+
+    def axes(self) -> tuple[int, str, bool]:
+        return self.tool_cap or 0, intern(self.cue), self.names
+
+
 class _Coordinates(Head):
     id: str
     task: _Task
     repeat: int
     contract: str
     model: _Model
+    settings: _Settings
     failure: Failure | None
 
 
@@ -96,6 +106,7 @@ def _key(found: _Coordinates) -> Key:
         intern(found.contract),
         found.repeat,
         task.seed,
+        *found.settings.axes(),
     )
 
 
@@ -132,20 +143,32 @@ def read_place(run: Path, place: Place) -> Episode:
 
 def plan_in(run: Mapping[str, Any]) -> Plan | None:
     """Returns the plan that a `run.json` states, or None. Earlier versions stated cases, all of
-    them of the split `eval`.
+    them of the split `eval`. What a plan does not say of an axis is what the settings say: a run
+    held one value of each.
 
     Raises:
         StoreError: it is no plan.
     """
     try:
         if "plan" in run:
-            return msgspec.convert(run["plan"], Plan)
+            stated = msgspec.convert(run["plan"], list[Any])
+            return msgspec.convert(_with_axes(stated, run), Plan)
         if "manifest" in run:
-            cases = msgspec.convert(list(run["manifest"].values()), list[_Case])
+            stated = _with_axes(list(run["manifest"].values()), run)
+            cases = msgspec.convert(stated, list[_Case])
             return plan_of(case.key() for case in cases)
     except msgspec.ValidationError as error:
         raise StoreError(f"what the run must hold cannot be read: {error}") from None
     return None
+
+
+def _with_axes(stated: Sequence[Any], run: Mapping[str, Any]) -> Any:
+    parts = [one for one in stated if isinstance(one, Mapping)]
+    if all(axis in one for one in parts for axis in AXES):
+        return stated
+    axes = msgspec.convert(run.get("settings") or {}, _Settings).axes()
+    known = dict(zip(AXES, axes, strict=True))
+    return [{**known, **one} if isinstance(one, Mapping) else one for one in stated]
 
 
 class _Case(msgspec.Struct):
@@ -156,11 +179,15 @@ class _Case(msgspec.Struct):
     model: str
     contract: str
     split: str = "eval"
+    tool_cap: int = 0
+    cue: str = "none"
+    names: bool = False
 
     def key(self) -> Key:
         return Key(
-            self.family, self.tier, self.split, self.model, self.contract, self.repeat, self.seed
-        )
+            self.family, self.tier, self.split, self.model, self.contract, self.repeat, self.seed,
+            self.tool_cap, self.cue, self.names,
+        )  # fmt: skip
 
 
 def shards_in(run: Mapping[str, Any]) -> frozenset[Shard]:

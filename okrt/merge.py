@@ -30,7 +30,7 @@ from okrt.index import (
     read_place,
     shards_in,
 )
-from okrt.plan import Key, Plan, differences, keys_of, plan_of, size
+from okrt.plan import Key, Plan, axis_words, differences, keys_of, plan_of, size
 from okrt.report.directory import derive
 from okrt.store import (
     EPISODES,
@@ -155,6 +155,7 @@ def _identity(part: _Part) -> dict[str, Any]:
         "okrt": part.run.get("okrt"),
         "salt": part.run.get("salt"),
         "settings": msgspec.to_builtins(settings),
+        "axes": part.run.get("axes") or {},
     }
 
 
@@ -255,6 +256,7 @@ def _check_keys(order: Sequence[_Held]) -> None:
 
 def _named(key: Key) -> str:
     name = f"{key.model}, {key.contract}, {key.family}/{key.tier}/{key.split}/{key.seed}"
+    name = ", ".join([name, *axis_words(key[7:])])
     return f"{name}, repeat {key.repeat}" if key.repeat else name
 
 
@@ -290,7 +292,7 @@ def _copy(out: Path, order: Sequence[_Held], progress: Progress) -> Iterator[Row
         StoreError: a line is no episode, or not all were run with the same prompts and tasks.
         OSError: the disk is full.
     """
-    used: dict[tuple[str, str, str, int], tuple[Path, dict[str, Any]]] = {}
+    used: dict[tuple[str, str, str, int, str], tuple[Path, dict[str, Any]]] = {}
     with (out / EPISODES).open("wb") as file:
         for number, held in enumerate(order):
             line = read_line(held.path, held.place)
@@ -301,7 +303,7 @@ def _copy(out: Path, order: Sequence[_Held], progress: Progress) -> Iterator[Row
                 raise StoreError(f"{held.path}: episode {held.place.id}: {error}") from None
             made = row(episode)
             texts = {"prompt_digest": made.prompt_digest, "task version": episode.task.version}
-            where = (made.family, made.tier, made.contract, made.tool_cap)
+            where = (made.family, made.tier, made.contract, made.tool_cap, made.cue)
             one, first = used.setdefault(where, (held.path, texts))
             _refuse_differences(one, first, held.path, texts)
             if number % _EVERY == 0:

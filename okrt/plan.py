@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from okrt.types import Episode
+from okrt.types import Episode, Settings
+
+AXES = ("tool_cap", "cue", "names")
+"""Settings of which one run may hold several values, as fields of a key and of `Settings`."""
 
 
 class Key(NamedTuple):
@@ -20,6 +23,10 @@ class Key(NamedTuple):
     contract: str
     repeat: int
     seed: int
+    tool_cap: int = 0
+    """What was asked for; 0: the task's own."""
+    cue: str = "none"
+    names: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,9 @@ class Planned:
     repeat: int
     seeds: tuple[tuple[int, int], ...]
     """Ranges, sorted, the last seed of each left out: `[[0, 100]]` is the first hundred."""
+    tool_cap: int = 0
+    cue: str = "none"
+    names: bool = False
 
 
 Plan = tuple[Planned, ...]
@@ -50,30 +60,70 @@ def key_of(episode: Episode) -> Key:
         episode.contract,
         episode.repeat,
         task.seed,
+        *axes_of(episode.settings),
     )
 
 
-def case_id(key: Key, repeats: bool = False) -> str:
-    """Returns the name of a case, `label-contract-tier-seed`, with the repeat where there are
-    `repeats`."""
+def axes_of(settings: Settings) -> tuple[int, str, bool]:
+    """Returns what a key says of settings, in the order of `AXES`."""
+    return settings.tool_cap or 0, settings.cue, settings.names
+
+
+def with_axes(settings: Settings, key: Key) -> Settings:
+    """Returns the settings of a key's episode, of which `settings` are one of the run's."""
+    cue: Any = key.cue
+    return replace(settings, tool_cap=key.tool_cap or None, cue=cue, names=key.names)
+
+
+def case_id(key: Key, repeats: bool = False, swept: Collection[str] = ()) -> str:
+    """Returns the name of a case, `label-contract-tier-seed`, with those of `AXES` of which the run
+    holds several values (`swept`), and with the repeat where there are `repeats`."""
     name = f"{key.model}-{key.contract}-{key.tier}-{key.seed}"
+    for axis in AXES:
+        if axis in swept:
+            name += f"-{axis_text(axis, getattr(key, axis))}"
     return f"{name}-r{key.repeat + 1}" if repeats else name
+
+
+def axis_text(axis: str, value: Any) -> str:
+    """Returns a value of one of `AXES` as names have it: `cap25`, `cue_true`, `names_on`."""
+    match axis:
+        case "tool_cap":
+            return f"cap{value or '_of_task'}"
+        case "names":
+            return f"names_{'on' if value else 'off'}"
+    return f"{axis}_{value}"
+
+
+def axis_words(axes: tuple[Any, ...]) -> list[str]:
+    """Returns what of the values of `AXES` is not the default, as names have it."""
+    found = zip(AXES, axes, axes_of(Settings()), strict=True)
+    return [axis_text(axis, value) for axis, value, default in found if value != default]
+
+
+def swept(plan: Plan) -> tuple[str, ...]:
+    """Returns those of `AXES` of which a plan holds several values."""
+    return tuple(axis for axis in AXES if len({getattr(one, axis) for one in plan}) > 1)
 
 
 def plan_of(keys: Iterable[Key]) -> Plan:
     """Returns the plan that holds each of the keys once, whatever their order."""
-    seeds: dict[tuple[str, str, str, str, str, int], list[int]] = {}
-    for key in sorted(set(keys)):
-        seeds.setdefault(key[:6], []).append(key.seed)
-    return tuple(Planned(*common, seeds=tuple(_ranges(some))) for common, some in seeds.items())
+    seeds: dict[tuple[tuple[Any, ...], tuple[Any, ...]], list[int]] = {}
+    for key in set(keys):
+        seeds.setdefault((key[:6], key[7:]), []).append(key.seed)
+    return tuple(
+        Planned(*(*common, tuple(_ranges(sorted(some))), *axes))
+        for (common, axes), some in sorted(seeds.items())
+    )
 
 
 def keys_of(plan: Plan) -> Iterator[Key]:
-    """Yields the keys of a plan, sorted."""
+    """Yields the keys of a plan, by axes, then by seeds."""
     for one in plan:
         common = (one.family, one.tier, one.split, one.model, one.contract, one.repeat)
+        axes = (one.tool_cap, one.cue, one.names)
         for first, end in one.seeds:
-            yield from (Key(*common, seed) for seed in range(first, end))
+            yield from (Key(*common, seed, *axes) for seed in range(first, end))
 
 
 def size(plan: Plan) -> int:

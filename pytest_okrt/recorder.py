@@ -11,7 +11,7 @@ import pytest
 from okrt.engines.record import Record
 from okrt.engines.runner import Runner
 from okrt.errors import OkrtError, StoreError
-from okrt.plan import Key
+from okrt.plan import AXES, Key
 from okrt.redact import without_secrets
 from okrt.selection.arguments import Options
 from okrt.selection.cases import CaseSpec
@@ -53,4 +53,5 @@ def _key(case: Mapping[str, Any]) -> Key:
         case["contract"],
         case["repeat"],
         case["seed"],
+        *(case[axis] for axis in AXES),
     )

@@ -57,7 +57,8 @@ class OkrtSession:
             cases = cases_of(mark, self.options)
         except UsageError as error:
             raise pytest.Collector.CollectError(f"{COLLECT_ERROR}{error}") from None
-        ids = [case_id(case.key, self.options.repeats > 1) for case in cases]
+        options = self.options
+        ids = [case_id(case.key, options.repeats > 1, options.axes) for case in cases]
         metafunc.parametrize("okrt_case", cases, ids=ids, indirect=True)
 
     def episode(self, item: pytest.Item, spec: CaseSpec) -> Episode:

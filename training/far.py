@@ -9,7 +9,7 @@ from okrt import specs
 from okrt.engines.far import Job, NotPlayed
 from okrt.engines.players import one_server
 from okrt.errors import InfrastructureError, UsageError
-from okrt.plan import Key
+from okrt.plan import Key, axes_of
 from okrt.run import Case, run_cases
 from okrt.runtimes.contracts import PERSISTENT
 from okrt.runtimes.host import ZygoteRuntime
@@ -93,7 +93,10 @@ def play_on(crew: Crew[Wanted], cases: list[Case]) -> Iterator[Episode]:
 
 def _wanted(case: Case) -> Wanted:
     task, name = case.task, case.contract.name
-    key = Key(task.family, task.tier, task.split, case.card.label, name, case.repeat, task.seed)
+    key = Key(
+        task.family, task.tier, task.split, case.card.label, name, case.repeat, task.seed,
+        *axes_of(case.settings),
+    )  # fmt: skip
     return Wanted(name, key)
 
 

@@ -62,6 +62,9 @@ class Brief:
     missing_variable_errors: int | None
     lost_errors: int | None
     transcript_digest: str | None
+    cap_hits: int | None
+    blocks: int | None
+    max_demand: int | None
     isolation: str
     model_s: float | None
     sandbox_s: float | None

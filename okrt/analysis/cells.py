@@ -70,6 +70,10 @@ class Cell:
     """Share of episodes ended by a limit of turns, context or tokens."""
     flips: Flips | None = None
     """A/A: None where no task was played more than once by greedy decoding."""
+    exposure: Estimate | None = None
+    """E_c: share of blocks that tried to make more tool calls than the cap. None: not measured."""
+    max_demand: int | None = None
+    """The most tool calls that a block tried to make; where the cap ended it, at least so many."""
 
     @property
     def at_least(self) -> bool:
@@ -159,7 +163,35 @@ def _cell(model: str, contract: str, rows: Sequence[Brief], level: float) -> Cel
         ),
         censored_share=_mean(tasks, lambda row: row.ending != "finished"),
         flips=flips(tasks, level),
+        exposure=_exposure(scored, tasks, level),
+        max_demand=max(
+            (row.max_demand for row in scored if row.max_demand is not None), default=None
+        ),
     )
+
+
+def _exposure(
+    rows: Sequence[Brief], tasks: Sequence[Sequence[Brief]], level: float
+) -> Estimate | None:
+    """Over blocks, each task's kept together; where none was beyond the cap, or all were, by the
+    exact bound on tasks, as a bootstrap knows no other share then."""
+    if not rows or any(row.blocks is None for row in rows):
+        return None
+    hits, blocks = (_task_sums(tasks, measure) for measure in (_cap_hits, _blocks))
+    played = [(h, b) for h, b in zip(hits, blocks, strict=True) if h is not None and b]
+    if not played:
+        return None
+    if all(h in (0, b) for h, b in played) and len({h > 0 for h, _ in played}) == 1:
+        return clustered_rate([[float(h > 0)] for h, _ in played]).estimate(level)
+    return ratio_of_sums([h for h, _ in played], [b for _, b in played], level)
+
+
+def _cap_hits(row: Brief) -> float | None:
+    return row.cap_hits
+
+
+def _blocks(row: Brief) -> float | None:
+    return row.blocks
 
 
 def _above_floor(row: Brief) -> float | None:

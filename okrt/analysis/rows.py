@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from okrt.analysis.demand import demands
 from okrt.analysis.missing import (
     guarded_losses,
     missing_variables,
@@ -162,6 +163,14 @@ class Row:
     """Digest of what the model was shown and said: equal where the messages are, verbatim."""
     salt: str | None = None
     """Digest of the secret that drew the task; None where anyone can make it from its seed."""
+    blocks: int | None = None
+    """Blocks of code that were run. Of these, `cap_hits` tried to make more calls than the cap."""
+    max_demand: int | None = None
+    """The most tool calls that a block tried to make, those beyond the cap counted; 0 where no
+    block was run."""
+    cut_blocks: int | None = None
+    """Blocks that the cap, the deadline or death ended: they may have wanted more calls than were
+    counted."""
 
 
 def row(episode: Episode) -> Row:
@@ -306,7 +315,17 @@ def _counts(trajectory: Trajectory | None, tools: Sequence[str]) -> dict[str, An
         "restarts": sum(execution.restarted for execution in executions),
         "recovery_turns": recovery_turns(turns),
         "repetition_stops": _repetition_stops(turns),
+        **_demand(turns),
         "transcript_digest": _digest(messages),
+    }
+
+
+def _demand(turns: Sequence[Turn]) -> dict[str, int]:
+    found = demands(turns)
+    return {
+        "blocks": len(found),
+        "max_demand": max((one.calls for one in found), default=0),
+        "cut_blocks": sum(one.at_least for one in found),
     }
 
 

@@ -144,9 +144,14 @@ def rows_of(path: Path) -> Iterator[Row | Problem]:
         yield found if isinstance(found, Problem) else row(found)
 
 
-def key_of_row(one: Row) -> Key:
-    """Returns the coordinates of a row's episode."""
-    return Key(one.family, one.tier, one.split, one.model, one.contract, one.repeat, one.seed)
+def key_of_row(one: Row, run: Mapping[str, Any]) -> Key:
+    """Returns the coordinates of a row's episode. Whether its cap was asked for is known from
+    `run`, the `run.json`: the row says what it was, whoever set it."""
+    asked = (run.get("settings") or {}).get("tool_cap") is not None
+    return Key(
+        one.family, one.tier, one.split, one.model, one.contract, one.repeat, one.seed,
+        one.tool_cap if asked else 0, one.cue, one.names,
+    )  # fmt: skip
 
 
 def lacking(run: Mapping[str, Any], finished: set[Key]) -> str:

@@ -77,7 +77,7 @@ def save(
 def _write(
     run: Path, head: dict[str, Any], beside: Path, allow_incomplete: bool, progress: Progress
 ) -> None:
-    taken = _Taken(run, progress)
+    taken = _Taken(run, head, progress)
     with Derivation(beside) as derivation:
         for one in taken.rows():
             derivation.add(one)
@@ -101,8 +101,8 @@ def _write(
 class _Taken:
     """The rows of a run as they are taken up, and what was seen of them."""
 
-    def __init__(self, run: Path, progress: Progress) -> None:
-        self.run, self.progress = run, progress
+    def __init__(self, run: Path, head: dict[str, Any], progress: Progress) -> None:
+        self.run, self.head, self.progress = run, head, progress
         self.digest = RowsDigest()
         self.finished: set[Key] = set()
         self.damaged = ""
@@ -116,7 +116,7 @@ class _Taken:
             self.digest.add(encode(one))
             self.count += 1
             if one.failure is None:
-                self.finished.add(key_of_row(one))
+                self.finished.add(key_of_row(one, self.head))
             if self.count % _EVERY == 0:
                 self.progress(f"{self.count:,} episodes saved")
             yield one

@@ -201,7 +201,7 @@ def _play(runner: Runner, options: Options, record: Record, missing: Sequence[Ca
             try:
                 ahead.take(case)
             except NotRun:
-                record.not_run.add(case_id(case.key, options.repeats > 1))
+                record.not_run.add(case_id(case.key, options.repeats > 1, options.axes))
             except StoreError:
                 raise
             except OkrtError as error:
@@ -223,7 +223,7 @@ def _play_far(
 ) -> None:
     """Runs the cases on a cluster. Why some have no episode is told of once."""
     shown = Line(sys.stderr)
-    left = {case.key: case_id(case.key, options.repeats > 1) for case in missing}
+    left = {case.key: case_id(case.key, options.repeats > 1, options.axes) for case in missing}
     asked = {case.model.label for case in missing}
     cards = {model.label: runner.card(model) for model in options.models if model.label in asked}
     told: set[str] = set()

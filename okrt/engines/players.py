@@ -139,15 +139,7 @@ class _Nobody:
 
 def key_of_spec(spec: CaseSpec) -> Key:
     """Returns the coordinates of a case's episode."""
-    return Key(
-        spec.family.name,
-        spec.tier,
-        "eval",
-        spec.model.label,
-        spec.contract.name,
-        spec.repeat,
-        spec.seed,
-    )
+    return spec.key
 
 
 def one_server(model: ModelSpec, number: int) -> ModelSpec:

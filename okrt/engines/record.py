@@ -247,7 +247,7 @@ class Record:
         else."""
         path, run, options = self.path, self._run, self._options
         resuming.check_version(path, run)
-        resuming.check_settings(path, run, options.settings)
+        resuming.check_settings(path, run, options.settings, options.axes)
         resuming.check_salt(path, run, self._salt)
         resuming.check_shard(path, run, shard)
         planned = plan_in(run) or ()
@@ -289,6 +289,7 @@ class Record:
             "okrt": metadata.version("okrt"),
             **session,
             "settings": msgspec.to_builtins(self._options.settings),
+            "axes": msgspec.to_builtins(self._options.axes),
             "manifest": manifest,
             "shard": shard,
             "salt": self._salt,

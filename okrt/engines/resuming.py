@@ -5,7 +5,7 @@ Each check raises UsageError with one line that says what differs: the run's, th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import msgspec
 from okrt import plan, specs
 from okrt.engines.finished import Finished
 from okrt.errors import StoreError, UsageError
-from okrt.plan import Key, Plan, case_id, differences, key_of
+from okrt.plan import Key, Plan, case_id, differences, key_of, with_axes
 from okrt.prompts import prompt_digest
 from okrt.run import identity, name_of, unaddressed
 from okrt.selection.cases import CaseSpec
@@ -48,13 +48,23 @@ def check_version(path: Path, run: Mapping[str, Any]) -> None:
     _refuse(path, "episodes of another version", differences(old, new))
 
 
-def check_settings(path: Path, run: Mapping[str, Any], settings: Settings) -> None:
-    """Settings that came later than the run stand at what they were by default."""
+def check_settings(
+    path: Path, run: Mapping[str, Any], settings: Settings, axes: Mapping[str, Sequence[Any]]
+) -> None:
+    """Settings that came later than the run stand at what they were by default. Values that are
+    crossed may be named in another order."""
     try:
         old = msgspec.convert(run.get("settings", {}), Settings)
     except msgspec.ValidationError as error:
         raise StoreError(f"{path / 'run.json'} is damaged: settings: {error}") from None
-    _refuse(path, "other settings", differences(identity(old), identity(settings)))
+    crossed = _crossed(run.get("axes") or {}), _crossed(axes)
+    both = {axis: None for axis in crossed[0] if axis in crossed[1]}
+    lines = differences({**identity(old), **both}, {**identity(settings), **both})
+    _refuse(path, "other settings", [*lines, *differences(*crossed)])
+
+
+def _crossed(axes: Mapping[str, Sequence[Any]]) -> dict[str, str]:
+    return {axis: ", ".join(map(str, sorted(values))) for axis, values in axes.items()}
 
 
 def check_salt(path: Path, run: Mapping[str, Any], salt: str | None) -> None:
@@ -78,8 +88,8 @@ def check_plan(path: Path, planned: Plan, wanted: Iterable[Key]) -> None:
     known = set(plan.keys_of(planned))
     strange = sorted(set(wanted) - known)
     if strange:
-        first = strange[0]
-        _refuse(path, f"{len(known)} cases", [f"{case_id(first)} is asked for and not among them"])
+        first = case_id(strange[0], swept=plan.swept(planned))
+        _refuse(path, f"{len(known)} cases", [f"{first} is asked for and not among them"])
 
 
 def check_models(path: Path, run: Mapping[str, Any], cards: Mapping[str, ModelCard]) -> None:
@@ -105,13 +115,13 @@ def check_names(
     contracts: Iterable[Contract],
     settings: Settings,
 ) -> None:
-    """Asks one episode of each model, contract and tier for its name: it would be another if the
-    texts of the prompts were."""
+    """Asks one episode of each model, contract, tier and value of an axis for its name: it would be
+    another if the texts of the prompts were."""
     by_name = {contract.name: contract for contract in contracts}
     for key in _one_of_each(finished):
         if key.model in cards and key.contract in by_name:
             episode, contract = finished.read(key), by_name[key.contract]
-            _check_name(path, episode, cards[key.model], contract, settings)
+            _check_name(path, episode, cards[key.model], contract, with_axes(settings, key))
 
 
 def _check_name(
@@ -140,10 +150,10 @@ def check_tasks(path: Path, finished: Finished, cases: Iterable[CaseSpec]) -> No
 
 
 def _one_of_each(finished: Finished) -> list[Key]:
-    """Returns the first key of each model, contract and tier."""
-    found: dict[tuple[str, ...], Key] = {}
+    """Returns the first key of each model, contract, tier and value of an axis."""
+    found: dict[Key, Key] = {}
     for key in finished:
-        found.setdefault((key.family, key.tier, key.model, key.contract), key)
+        found.setdefault(key._replace(split="", repeat=0, seed=0), key)
     return list(found.values())
 
 

@@ -127,8 +127,9 @@ class _Archive:
 
 
 def _of_cell(planned: Planned, row: Row) -> bool:
-    same = ("family", "tier", "split", "model", "contract")
-    return all(getattr(planned, name) == getattr(row, name) for name in same)
+    same = ("family", "tier", "split", "model", "contract", "cue", "names")
+    capped = planned.tool_cap in (0, row.tool_cap)
+    return capped and all(getattr(planned, name) == getattr(row, name) for name in same)
 
 
 def _name(log: Log) -> str:

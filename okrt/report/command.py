@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from okrt.errors import SpecError
-from okrt.index import Place, places, read_place
-from okrt.plan import case_id
+from okrt.index import Place, places, plan_in, read_place
+from okrt.plan import case_id, swept
 from okrt.report.colour import painter
 from okrt.report.directory import Derivation
 from okrt.report.html.writing import write_page
@@ -82,8 +82,10 @@ def show(options: argparse.Namespace) -> int:
         okrt.errors.StoreError: it is no run directory, of an unknown schema, or was changed
             meanwhile.
     """
-    check_run(options.run, read_run(options.run, manifest=False))
-    episode = read_place(options.run, _meant(options.run, options.episode))
+    run = read_run(options.run, manifest=False)
+    check_run(options.run, run)
+    crossed = swept(plan_in(run) or ())
+    episode = read_place(options.run, _meant(options.run, options.episode, crossed))
     if options.json:
         sys.stdout.write(_json(msgspec.Raw(encode_episode(episode))))
         return 0
@@ -93,7 +95,7 @@ def show(options: argparse.Namespace) -> int:
     return 0
 
 
-def _meant(run: Path, wanted: str) -> Place:
+def _meant(run: Path, wanted: str, crossed: tuple[str, ...]) -> Place:
     """Returns the one episode of that id or case id, else the one whose id starts so."""
     exact: dict[str, Place] = {}
     begun: dict[str, Place] = {}
@@ -101,7 +103,7 @@ def _meant(run: Path, wanted: str) -> Place:
         if isinstance(found, Problem):
             complain(found)
             continue
-        names = (found.id, case_id(found.key), case_id(found.key, repeats=True))
+        names = (found.id, *(case_id(found.key, again, crossed) for again in (False, True)))
         if wanted in names:
             exact[found.id] = found
         elif any(name.startswith(wanted) for name in names):
@@ -114,16 +116,17 @@ def _meant(run: Path, wanted: str) -> Place:
         )
     if len(meant) > 1:
         how = "names" if exact else "is the start of"
-        raise SpecError(f"{one_line(wanted)!r} {how} {len(meant)} episodes: {_listed(meant)}")
+        listed = _listed(meant, crossed)
+        raise SpecError(f"{one_line(wanted)!r} {how} {len(meant)} episodes: {listed}")
     return meant[0]
 
 
-def _listed(found: list[Place]) -> str:
+def _listed(found: list[Place], crossed: tuple[str, ...]) -> str:
     """Case ids, and the ids, which alone are never the same for two."""
     repeated = any(place.key.repeat for place in found)
     ordered = sorted(found, key=lambda place: place.key)
     names = [
-        f"{one_line(case_id(place.key, repeated), 80)} ({one_line(place.id, 40)})"
+        f"{one_line(case_id(place.key, repeated, crossed), 80)} ({one_line(place.id, 40)})"
         for place in ordered[:LISTED]
     ]
     more = [f"{len(found) - LISTED} more"] if len(found) > LISTED else []

@@ -26,6 +26,7 @@ MOST_LINES = 10
 """Of one table's contrasts in a terminal; the others are in `report.md`."""
 _LABEL = 48
 """Columns of a terminal that the labels of a contrast take at most."""
+REPORT = "this report"
 SELF_CHECK = "self-check of the harness: scripted experts, not evidence about models"
 
 
@@ -49,6 +50,11 @@ def claims(tables: Sequence[Table], experts: bool = False) -> list[Claims]:
         Comparison() if experts and not _experts_alone(table) else comparison(table, experts)
         for table in tables
     ]
+    return corrected(compared)
+
+
+def corrected(compared: Sequence[Comparison]) -> list[Claims]:
+    """Returns what is claimed of each comparison, corrected over all of them."""
     found = findings([claim.contrast for one in compared for claim in one.claims])
     tested = sum(finding.word != "identical" for finding in found)
     rest = iter(found)
@@ -62,8 +68,9 @@ def _experts_alone(table: Table) -> bool:
     return all(is_expert(row) for row in table.rows)
 
 
-def lines(said: Claims, width: int) -> list[str]:
-    """Returns the few lines of a terminal, or none; no line is longer than `width`."""
+def lines(said: Claims, width: int, heading: str = "Contrasts", of: str = REPORT) -> list[str]:
+    """Returns the few lines of a terminal, or none; no line is longer than `width`. `of` says what
+    the claims are corrected for."""
     rows = [(one.what, one.whom, *_over(one)) for one in said.over]
     rows += [
         (claim.what, claim.whom, _figure(finding.estimate, claim.unit), finding.said)
@@ -76,7 +83,7 @@ def lines(said: Claims, width: int) -> list[str]:
     rows = rows[:MOST_LINES] if left_out > 1 else rows
     named = [f"{what}, {one_line(whom, _LABEL)}" if whom else what for what, whom, _, _ in rows]
     name, figure = max(map(len, named)), max(len(row[2]) for row in rows)
-    text = _wrapped(f"Contrasts, paired by task ({_rule(said)})", width)
+    text = _wrapped(f"{heading}, paired by task ({_rule(said, of)})", width)
     for label, (_, _, value, word) in zip(named, rows, strict=True):
         line = f"  {label:<{name}}  {value:<{figure}}  {word}"
         apart = [*_wrapped(f"  {label}", width), *_wrapped(f"      {value}  {word}", width)]
@@ -94,10 +101,10 @@ def _wrapped(line: str, width: int) -> list[str]:
     )  # fmt: skip
 
 
-def _rule(said: Claims) -> str:
+def _rule(said: Claims, of: str) -> str:
     equal = f"equivalent: within {SCORE_MARGIN:g} of the score, or a factor of {RATIO_FACTOR:g}"
     count = f"{said.family} claim{'' if said.family == 1 else 's'}"
-    return f"Holm over {count} of this report; {equal}"
+    return f"Holm over {count} of {of}; {equal}"
 
 
 COLUMNS = ("contrast", "estimate", "claim", "adjusted p", "n", "identical transcripts", "method")
@@ -120,11 +127,11 @@ def cells(said: Claims) -> list[list[str]]:
     return rows
 
 
-def notes(said: Claims) -> list[str]:
-    """Returns the lines above that table."""
+def notes(said: Claims, of: str = REPORT) -> list[str]:
+    """Returns the lines above that table; `of` as for `lines`."""
     found = [
         f"paired by task; 95% intervals, each for itself; claims corrected by Holm over the "
-        f"{said.family} of this report that were tested. Undecided is not equal",
+        f"{said.family} of {of} that were tested. Undecided is not equal",
         f"equivalent: a score within {SCORE_MARGIN:g}, less than a quarter of what lies between "
         "blind play and the reference player on easy tasks; a ratio within a factor of "
         f"{RATIO_FACTOR:g}, where published misfits cost three times and more. No margin is stated "

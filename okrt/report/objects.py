@@ -9,6 +9,7 @@ import msgspec
 
 from okrt.analysis.brief import Brief
 from okrt.analysis.cells import Cell, Table
+from okrt.report.sweeps import ablation_objects, sweep_objects
 from okrt.report.texts import SELF_CHECK, notes, title
 
 SCHEMA = 1
@@ -26,6 +27,8 @@ def report_object(
         "episodes": len(rows),
         "failures": sum(row.failure is not None for row in rows),
         "tables": [_table(table) for table in tables],
+        "sweeps": sweep_objects(tables),
+        "ablations": ablation_objects(tables),
     }
 
 

@@ -9,10 +9,11 @@ from typing import Any
 from okrt.analysis.brief import Brief, briefs
 from okrt.analysis.cells import AXES, Cell, Table, tables
 from okrt.analysis.rows import Row
-from okrt.report import contrasts
+from okrt.report import contrasts, sweeps
 from okrt.report.colour import Paint, Style, unpainted
 from okrt.report.contrasts import Claims, claims
 from okrt.report.plain import one_line, plain
+from okrt.report.sweeps import Section, sections
 from okrt.report.texts import failures, figures, names, notes, title
 
 NO_EPISODES = "no episodes"
@@ -59,6 +60,9 @@ def terminal(
         parts.append("\n".join(_section(table, width, paint)))
         if lines := contrasts.lines(its, max(width, _NARROWEST)):
             parts.append("\n".join([paint("heading", lines[0]), *lines[1:]]))
+    for section in sections(made):
+        lines = sweeps.terminal_lines(section, max(width, _NARROWEST))
+        parts.append("\n".join([paint("heading", lines[0]), *lines[1:]]))
     if broken := failures(kept):
         parts.append("\n".join([paint("bad", broken[0]), *_wrapped(broken[1:], width)]))
     return ("\n\n".join(parts) or NO_EPISODES) + "\n"
@@ -82,6 +86,8 @@ def markdown(
     for table, its, checks in zip(made, said, claims(made, experts=True), strict=True):
         lines += results(table, its)
         lines += _contrasts(f"Contrasts: {contrasts.SELF_CHECK}", checks)
+    for section in sections(made):
+        lines += _across(section)
     lines += [] if kept else [NO_EPISODES, ""]
     if broken := failures(kept):
         lines += [f"## {broken[0]}", "", *_bullets(broken[1:]), ""]
@@ -177,10 +183,21 @@ def _pipes(table: Table) -> list[str]:
     return lines
 
 
-def _contrasts(heading: str, said: Claims) -> list[str]:
+def _across(section: Section) -> list[str]:
+    """What compares caps, cues or listings of names."""
+    lines = [f"### {unmarked(section.title)}", "", *_bullets(section.notes), ""]
+    if rows := sweeps.grid_rows(section):
+        rule = ["---"] * len(rows[0])
+        lines += [*map(pipe, (rows[0], rule, *rows[1:])), ""]
+    lines += _contrasts("Contrasts over these", section.said, sweeps.OVER)
+    checked = f"Contrasts over these: {contrasts.SELF_CHECK}"
+    return lines + _contrasts(checked, section.checks, sweeps.OVER)
+
+
+def _contrasts(heading: str, said: Claims, of: str = contrasts.REPORT) -> list[str]:
     if not (rows := contrasts.cells(said)):
         return []
-    head = [f"#### {heading}", "", *_bullets(contrasts.notes(said)), ""]
+    head = [f"#### {heading}", "", *_bullets(contrasts.notes(said, of)), ""]
     rule = ["---"] * len(contrasts.COLUMNS)
     return [*head, *map(pipe, (contrasts.COLUMNS, rule, *rows)), ""]
 

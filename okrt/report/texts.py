@@ -17,6 +17,8 @@ from okrt.report.plain import one_line
 SELF_CHECK = "self-check of the harness (scripted experts, not evidence about models)"
 NOTHING = "-"
 NOT_MEASURED = "not measured"
+MOST_CALLS, BEYOND = "most calls of a block", "blocks beyond the cap"
+"""Shown where several caps were run, or blocks tried to make more calls than the cap."""
 
 
 def title(table: Table) -> str:
@@ -131,6 +133,10 @@ def time_spent(rows: Iterable[Row | Brief]) -> str:
 def _applies(name: str, show: Callable[[Cell], str], table: Table) -> bool:
     if name == "characters" and len(table.tokenizers) < 2:
         return False
+    if name in (MOST_CALLS, BEYOND):
+        return "tool_cap" in table.axes or any(
+            cell.exposure is not None and cell.exposure.value for cell in table.cells.values()
+        )
     if name == "infrastructure failures":
         return any(cell.failures for cell in table.cells.values())
     return any(show(cell) for cell in table.cells.values())
@@ -175,6 +181,7 @@ def _intervals(cells: Sequence[Cell]) -> list[str]:
             cell.missing_variable_rate,
             cell.lost_rate,
             cell.score_per_1k,
+            *([cell.exposure] if cell.exposure and cell.exposure.value else []),
             *((cell.flips.transcripts, cell.flips.scores) if cell.flips else ()),
         )
     ]
@@ -222,6 +229,14 @@ def _flips(estimate: Estimate) -> str:
     return f"{count}: {shown(estimate, 100, 1, '%')}"
 
 
+def _demand(cell: Cell) -> str:
+    return "" if cell.max_demand is None else f"{cell.max_demand}"
+
+
+def _exposure(cell: Cell) -> str:
+    return "" if cell.exposure is None else _estimate(cell.exposure, cell, 100, 1, "%")
+
+
 def _mean(value: float | None, cell: Cell, decimals: int = 0) -> str:
     if value is None:
         return NOT_MEASURED if cell.n else ""
@@ -247,6 +262,8 @@ _METRICS: tuple[tuple[str, Callable[[Cell], str]], ...] = (
         "ended by a limit",
         lambda cell: "" if cell.censored_share is None else f"{cell.censored_share:.1%}",
     ),
+    (MOST_CALLS, lambda cell: _demand(cell)),
+    (BEYOND, lambda cell: _exposure(cell)),
     ("A/A: transcripts differ", lambda cell: _flips(cell.flips.transcripts) if cell.flips else ""),
     ("A/A: scores differ", lambda cell: _flips(cell.flips.scores) if cell.flips else ""),
     ("infrastructure failures", lambda cell: str(cell.failures)),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
@@ -33,6 +34,7 @@ class Options:
     seeds: range | None
     repeats: int
     settings: Settings
+    """Where a setting has several values, those with the first."""
     trained_under: Mapping[str, TrainedUnder]
     out: Path | None
     resume: Path | None
@@ -51,6 +53,14 @@ class Options:
     """The directory of the run or saved baseline that this run is compared with."""
     salt: Salt | None = None
     """Draws the tasks; None: they are public."""
+    axes: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """Settings that have several values (of `okrt.plan.AXES`), which are crossed."""
+
+    @property
+    def variants(self) -> tuple[Settings, ...]:
+        """The settings that episodes are run with, each with all cells."""
+        crossed = (zip(self.axes, values, strict=True) for values in product(*self.axes.values()))
+        return tuple(replace(self.settings, **dict(values)) for values in crossed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +116,8 @@ def read_options(given: Given) -> Options:
     contracts = tuple(specs.contract(name, given.own_contract(name)) for name in names)
     if len({contract.name for contract in contracts}) < len(contracts):
         raise SpecError(f"a runtime is given twice: {', '.join(names)}; give each its own name")
-    settings = _settings(given)
+    axes = _axes(given)
+    settings = _settings(given, {name: values[0] for name, values in axes.items()})
     for contract in contracts:
         instructions(contract, settings, cap=1)  # raises where the prompt set has no text for it
     tiers = given.values("tier")
@@ -142,13 +153,14 @@ def read_options(given: Given) -> Options:
         gates=gates,
         baseline=saved.find(baseline, given.folder) if baseline is not None else None,
         salt=_salt(given, baseline),
+        axes={name: values for name, values in axes.items() if len(values) > 1},
     )
 
 
 def _salt(given: Given, baseline: str | None) -> Salt | None:
     text = given.value("salt")
     found = None if text is None else read_salt(given.folder / text)
-    if given.value("preset") is not None and baseline is not None:
+    if given.value("preset") == preset.RELEASE and baseline is not None:
         wanted = read_head(saved.find(baseline, given.folder)).get("salt")
         if wanted != (found.digest if found is not None else None):
             asked = "no --okrt-salt" if text is None else f"--okrt-salt {text}"
@@ -193,16 +205,37 @@ def _checked_run(given: Given, text: str) -> Path:
     return path
 
 
-def _settings(given: Given) -> Settings:
+def _axes(given: Given) -> dict[str, tuple[Any, ...]]:
+    """Returns the values of the settings that may have several, those that were given."""
+    found: dict[str, tuple[Any, ...]] = {}
+    if caps := _several(given, "tool-cap", lambda text: _at_least_one("tool-cap", text)):
+        found["tool_cap"] = caps
+    if cues := _several(given, "cue", lambda text: _among("cue", text, get_args(types.Cue))):
+        found["cue"] = cues
+    if names := _several(given, "names", lambda text: _among("names", text, ("on", "off"))):
+        found["names"] = tuple(value == "on" for value in names)
+    return found
+
+
+def _several(given: Given, name: str, read: Callable[[str], Any]) -> tuple[Any, ...]:
+    """Returns the values that stand between commas; nothing where the option was not given."""
+    text = given.value(name)
+    if text is None:
+        return ()
+    values = tuple(read(part.strip()) for part in str(text).split(","))
+    if twice := next((value for value in values if values.count(value) > 1), None):
+        raise UsageError(f"--okrt-{name} {text!r}: {twice} is there twice; give each value once")
+    return values
+
+
+def _settings(given: Given, axes: Mapping[str, Any]) -> Settings:
     default = types.Settings()
     temperature = given.value("temperature")
     return types.Settings(
+        **axes,
         prompt_set=_one_of(given, "prompts", PROMPT_SETS, default.prompt_set),
-        cue=_one_of(given, "cue", get_args(types.Cue), default.cue),
-        names=_one_of(given, "names", ("on", "off"), "off") == "on",
         format=_one_of(given, "format", get_args(types.Format), default.format),
         thinking=_one_of(given, "thinking", get_args(types.Thinking), default.thinking),
-        tool_cap=_whole(given, "tool-cap", None),
         max_turns=_whole(given, "max-turns", default.max_turns) or default.max_turns,
         temperature=_temperature(temperature) if temperature is not None else default.temperature,
         max_new_tokens=_whole(given, "max-new-tokens", None) or default.max_new_tokens,
@@ -231,8 +264,10 @@ def _trained_under(given: Given, models: tuple[ModelSpec, ...]) -> dict[str, Tra
 
 def _one_of(given: Given, name: str, allowed: tuple[str, ...], default: str) -> Any:
     value = given.value(name)
-    if value is None:
-        return default
+    return default if value is None else _among(name, value, allowed)
+
+
+def _among(name: str, value: str, allowed: tuple[str, ...]) -> Any:
     if value not in allowed:
         raise UsageError(f"--okrt-{name} {value!r} is not one of {', '.join(allowed)}")
     return value
@@ -240,8 +275,10 @@ def _one_of(given: Given, name: str, allowed: tuple[str, ...], default: str) -> 
 
 def _whole(given: Given, name: str, default: int | None) -> int | None:
     value = given.value(name)
-    if value is None:
-        return default
+    return default if value is None else _at_least_one(name, value)
+
+
+def _at_least_one(name: str, value: Any) -> int:
     if not str(value).strip().isdecimal() or int(value) < 1:
         raise UsageError(f"--okrt-{name} {value!r}: give a whole number of at least 1")
     return int(value)

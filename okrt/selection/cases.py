@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
 
-from okrt.plan import Key
+from okrt.plan import AXES, Key, axes_of, axis_words
 from okrt.run import Case
 from okrt.salt import PrivateFamily
 from okrt.selection.arguments import Options
@@ -37,11 +37,15 @@ class CaseSpec:
             self.contract.name,
             self.repeat,
             self.seed,
+            *axes_of(self.settings),
         )
 
     @property
     def cell(self) -> tuple[str, ...]:
-        return (self.family.name, self.tier, self.model.label, self.contract.name)
+        return (
+            self.family.name, self.tier, self.model.label, self.contract.name,
+            *axis_words(axes_of(self.settings)),
+        )  # fmt: skip
 
     def manifest(self) -> dict[str, str | int]:
         """Returns the coordinates as JSON data."""
@@ -53,6 +57,7 @@ class CaseSpec:
             "model": self.model.label,
             "model_spec": self.model.spec,
             "contract": self.contract.name,
+            **dict(zip(AXES, axes_of(self.settings), strict=True)),
         }
 
 
@@ -67,26 +72,36 @@ def key_of_case(case: Case) -> Key:
         case.contract.name,
         case.repeat,
         task.seed,
+        *axes_of(case.settings),
     )
 
 
 def cell_of_case(case: Case) -> tuple[str, ...]:
     """Returns the cell of the coordinates that a case was made of."""
-    return (case.task.family, case.task.tier, case.card.label, case.contract.name)
+    return (
+        case.task.family, case.task.tier, case.card.label, case.contract.name,
+        *axis_words(axes_of(case.settings)),
+    )  # fmt: skip
 
 
 def cases(
     family: TaskFamily, tiers: Iterable[str], seeds: Iterable[int], options: Options
 ) -> list[CaseSpec]:
-    """Returns the cases of a family's tasks: models, then contracts, tiers, repeats, seeds.
+    """Returns the cases of a family's tasks: models, then contracts, settings, tiers, repeats,
+    seeds.
 
     A task's repeats stand apart: decoded side by side they would share the shape of every batch,
     and what that does to answers (A/A) would not show.
     """
     of = family if options.salt is None else PrivateFamily(family, options.salt)
     return [
-        CaseSpec(of, model, contract, tier, seed, repeat, options.settings)
-        for model, contract, tier, repeat, seed in product(
-            options.models, options.contracts, tiers, range(options.repeats), seeds
+        CaseSpec(of, model, contract, tier, seed, repeat, settings)
+        for model, contract, settings, tier, repeat, seed in product(
+            options.models,
+            options.contracts,
+            options.variants,
+            tiers,
+            range(options.repeats),
+            seeds,
         )
     ]

@@ -22,17 +22,18 @@ OPTIONS = (
     Declared("tier", "several", "TIER", "a tier of the family; repeatable (default: the marker's)"),
     Declared("seeds", "value", "N|A:B", "task seeds, like 20 or 100:120 (default: the marker's)"),
     Declared("repeats", "value", "N", "episodes per task and cell (default: 1)"),
-    Declared("tool-cap", "value", "N", "tool calls a block may make (default: the tier's)"),
+    Declared("tool-cap", "value", "N[,N...]", "tool calls a block may make; several, like "
+             "10,25,80, are crossed with the cells (default: the tier's)"),
     Declared("max-turns", "value", "N", "turns an episode may take (default: 40)"),
     Declared("temperature", "value", "T", "sampling temperature; 0 is greedy (default: 0.2)"),
     Declared("max-new-tokens", "value", "N", "tokens of one reply (default: 2048)"),
     Declared("observation-chars", "value", "N", "characters of one observation, the middle cut "
              "out beyond (default: 20000)"),
     Declared("prompts", "value", "SET", "prompt set: matched or coached (default: matched)"),
-    Declared("cue", "value", "CUE", "sentence about the runtime in the prompt: none, true or "
-             "false (default: none)"),
-    Declared("names", "value", "on|off", "whether observations list the names alive "
-             "(default: off)"),
+    Declared("cue", "value", "CUE[,CUE...]", "sentence about the runtime in the prompt: none, true "
+             "or false; several are crossed (default: none)"),
+    Declared("names", "value", "on|off", "whether observations list the names alive; off,on "
+             "crosses both (default: off)"),
     Declared("format", "value", "FORMAT", "how replies hold code: fenced, code_tag, or tool_call "
              "(a call of the function python) (default: fenced)"),
     Declared("thinking", "value", "MODE", "off (the template is told so), strip (thinking leaves "
@@ -66,9 +67,10 @@ OPTIONS = (
              "passes, and exit with 0 only then; needs --model; `release` names those that ship"),
     Declared("baseline", "value", "RUN|NAME", "the run or saved baseline that this run is compared "
              "with (okrt baseline save RUN NAME)"),
-    Declared("preset", "value", "release", "release: what the other options leave open (runtimes, "
-             "tiers, seeds, repeats, settings) is taken from --okrt-baseline, and the gates are "
-             "those that ship; needs --model"),
+    Declared("preset", "value", "release|cue", "release: what the other options leave open "
+             "(runtimes, tiers, seeds, repeats, settings) is taken from --okrt-baseline, and the "
+             "gates are those that ship; needs --model. cue: --okrt-cue none,true,false crossed "
+             "with --okrt-names off,on"),
     Declared("estimate", "flag", "", "run three tasks a cell, print what the whole would take, "
              "and stop"),
 )  # fmt: skip

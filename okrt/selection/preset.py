@@ -1,13 +1,15 @@
-"""`--okrt-preset release`: does this model, in this runtime, hold up to the one before?
+"""Presets: what options that were not given are.
 
-The options that were not given are filled from the baseline, so that the run is of the same tasks
-under the same settings. What was given and says something else is refused at once: episodes of it
-could not be compared.
+`release`: does this model, in this runtime, hold up to the one before? They are filled from the
+baseline, so that the run is of the same tasks under the same settings. What was given and says
+something else is refused at once: episodes of it could not be compared.
+
+`cue`: what do a note about the runtime, and a list of the names alive, do to a model?
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,12 @@ from okrt.baselines.held import read_head, settings_of
 from okrt.baselines.saved import find
 from okrt.errors import UsageError
 from okrt.index import plan_in
-from okrt.plan import Planned
+from okrt.plan import Planned, swept
 
 Value = Callable[[str], Any]
 """Of an option, None where it was not given; a list for one that may be repeated."""
 
-PRESETS = ("release",)
+RELEASE, CUE = PRESETS = ("release", "cue")
 GATES = "release"
 """What `--okrt-gates` is where it is not given: the name of the gates that ship."""
 _SETTINGS = {
@@ -39,6 +41,8 @@ _SETTINGS = {
     "stop-repetition": "stop_repetition",
 }
 """Option -> field of `okrt.types.Settings`."""
+_ABLATION = {"cue": "none,true,false", "names": "off,on"}
+"""What the preset `cue` crosses."""
 _NOT_GIVEN: tuple[Any, ...] = (None, [], ())
 
 
@@ -54,6 +58,8 @@ def filled(value: Value, folder: Path) -> Value:
         return value
     if preset not in PRESETS:
         raise UsageError(f"--okrt-preset {preset!r} is not one of {', '.join(PRESETS)}")
+    if preset == CUE:
+        return lambda name: _given_or(value(name), _ABLATION.get(name))
     if not value("model"):
         raise UsageError(f"--okrt-preset {preset} needs the model to be judged: give --model")
     if text is None:
@@ -63,11 +69,11 @@ def filled(value: Value, folder: Path) -> Value:
         )
     fill = _of_baseline(value, find(text, folder), f"--okrt-baseline {text}")
 
-    def found(name: str) -> Any:
-        given = value(name)
-        return fill.get(name) if given in _NOT_GIVEN else given
+    return lambda name: _given_or(value(name), fill.get(name))
 
-    return found
+
+def _given_or(given: Any, fill: Any) -> Any:
+    return fill if given in _NOT_GIVEN else given
 
 
 def _of_baseline(value: Value, path: Path, named: str) -> dict[str, Any]:
@@ -80,12 +86,14 @@ def _of_baseline(value: Value, path: Path, named: str) -> dict[str, Any]:
     if {one.repeat for one in chosen} != set(range(repeats)):
         raise UsageError(f"{named} does not hold the same repeats of every task; give another")
     settings = settings_of(run)
+    crossed = {axis: {getattr(one, axis) for one in chosen} for axis in swept(plan)}
     fill: dict[str, Any] = {
         "runtime": sorted({one.contract for one in chosen}),
         "tier": sorted({one.tier for one in chosen}),
         "seeds": f"{first}:{end}",
         "repeats": str(repeats),
         **{option: _option(option, getattr(settings, f)) for option, f in _SETTINGS.items()},
+        **{option: _crossed(option, crossed[f]) for option, f in _SETTINGS.items() if f in crossed},
     }
     for option in ("seeds", "repeats", *_SETTINGS):
         _refuse_other(option, value(option), fill[option], named)
@@ -147,11 +155,19 @@ def _option(option: str, setting: Any) -> Any:
     return "off" if option == "stop-repetition" and setting == 0 else str(setting)
 
 
+def _crossed(option: str, values: Iterable[Any]) -> str:
+    """Returns several values of a setting as an option has them."""
+    return ",".join(str(_option(option, value)) for value in sorted(values))
+
+
 def _is_same(option: str, given: Any, was: Any) -> bool:
     if option == "seeds":
         return specs.seeds(given) == specs.seeds(was)
     if isinstance(given, list | tuple):
         return sorted(set(given)) == sorted(was or ())
+    if "," in str(given):
+        parts = (str(one or "").replace(" ", "").split(",") for one in (given, was))
+        return len({tuple(sorted(values)) for values in parts}) == 1
     try:
         return float(given) == float(was)
     except (TypeError, ValueError):

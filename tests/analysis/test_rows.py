@@ -45,7 +45,8 @@ COUNTED = {
     "turns", "tool_calls", "cap_hits", "refused_calls", "prompt_tokens", "completion_tokens",
     "new_tokens", "total_tokens", "transcript_chars", "errors", "missing_variable_errors",
     "lost_errors", "typo_errors", "undefined_errors", "guarded_losses", "redefinitions",
-    "repeated_inspections", "restarts", "recovery_turns", "transcript_digest",
+    "repeated_inspections", "restarts", "recovery_turns", "transcript_digest", "blocks",
+    "max_demand", "cut_blocks",
 }  # fmt: skip
 
 
@@ -61,6 +62,7 @@ def test_fields_are_those_of_the_contract_with_readers() -> None:
         "typo_errors", "undefined_errors", "guarded_losses", "redefinitions",
         "repeated_inspections", "restarts", "recovery_turns", "timing", "packages",
         "trained_on_tier", "repetition_stops", "adapter_verified", "transcript_digest", "salt",
+        "blocks", "max_demand", "cut_blocks",
     ]  # fmt: skip
 
 

@@ -87,6 +87,8 @@ expert:persistent
   lost-variable episodes     0.0% [0.0, 70.8]      100.0% [29.2, 100.0]
   score x100 per 1k tokens   119.68 [-]            4.05 [-]
   ended by a limit           0.0%                  100.0%
+  most calls of a block      2                     2
+  blocks beyond the cap      25.0% [-]             25.0% [-]
   infrastructure failures    0                     0
 expert:stateless
   score                      -                     0.900 [-]
@@ -100,6 +102,8 @@ expert:stateless
   lost-variable episodes     -                     0.0% [0.0, 70.8]
   score x100 per 1k tokens   -                     119.68 [-]
   ended by a limit           -                     0.0%
+  most calls of a block      -                     2
+  blocks beyond the cap      -                     25.0% [-]
   infrastructure failures    -                     1
 
 Infrastructure failures: 1 episode, never scored
