@@ -9,6 +9,8 @@ from typing import TextIO
 
 PAUSE_S = 0.2
 """Between two lines at a terminal: more than an eye follows."""
+PIPED_S = 30.0
+"""Between two lines of a log: of work that takes hours, enough to see that it goes on."""
 
 
 class Line:

@@ -22,7 +22,7 @@ from okrt.engines.runner import Ahead, Runner
 from okrt.errors import OkrtError, StoreError, UsageError
 from okrt.gates.decision import EXIT
 from okrt.plan import Key, case_id, key_of
-from okrt.progress import Line
+from okrt.progress import PIPED_S, Line
 from okrt.redact import without_secrets
 from okrt.report.colour import painter
 from okrt.selection.arguments import Given, Options, read_options
@@ -188,7 +188,7 @@ def _complain(message: str, status: int) -> int:
 
 def _play(runner: Runner, options: Options, record: Record, missing: Sequence[CaseSpec]) -> None:
     """Runs the cases. A model that cannot be had is told of once; its cases stay missing."""
-    shown = Line(sys.stderr)
+    shown = Line(sys.stderr, piped_s=PIPED_S)
     told: set[str] = set()
 
     def add(episode: Episode) -> None:
@@ -222,7 +222,7 @@ def _play_far(
     cluster: far.Cluster,
 ) -> None:
     """Runs the cases on a cluster. Why some have no episode is told of once."""
-    shown = Line(sys.stderr)
+    shown = Line(sys.stderr, piped_s=PIPED_S)
     left = {case.key: case_id(case.key, options.repeats > 1, options.axes) for case in missing}
     asked = {case.model.label for case in missing}
     cards = {model.label: runner.card(model) for model in options.models if model.label in asked}

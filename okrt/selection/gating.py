@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from okrt import specs
 from okrt.errors import UsageError
 from okrt.gates.file import GateFile, find, read
+from okrt.selection.preset import RELEASE
 
 if TYPE_CHECKING:
     from okrt.selection.arguments import Given
@@ -42,10 +43,11 @@ def filled(given: Given) -> tuple[Given, GateFile | None]:
     }
     if file.runtimes:
         stated["runtime"] = list(file.runtimes)
+    filled_from = given.value("baseline") if given.value("preset") == RELEASE else None
     for name, value in stated.items():
         own = given.stated(name)
         if own is not None:
-            _check(name, own, value, text)
+            _check(name, own, value, text, filled_from)
             stated[name] = own
     return replace(given, value=lambda name: stated.get(name) or given.value(name)), file
 
@@ -63,8 +65,9 @@ def check_models(file: GateFile, labels: Iterable[str]) -> None:
                 )
 
 
-def _check(name: str, own: Any, stated: Any, text: str) -> None:
-    """Raises UsageError where an option leaves out what the gate file states."""
+def _check(name: str, own: Any, stated: Any, text: str, baseline: str | None) -> None:
+    """Raises UsageError where an option leaves out what the gate file states. Options that were not
+    given may have been taken from `baseline`."""
     if name == "seeds":
         mine, theirs = set(specs.seeds(own)), set(specs.seeds(stated))
     elif name == "repeats":
@@ -74,6 +77,12 @@ def _check(name: str, own: Any, stated: Any, text: str) -> None:
     if theirs - mine:
         has = " ".join(own) if isinstance(own, list) else own
         asked = " ".join(stated) if isinstance(stated, list) else stated
+        if baseline is not None:
+            raise UsageError(
+                f"--okrt-{name} {has}, given or taken from --okrt-baseline {baseline}, contradicts "
+                f"the gates {text!r}, which state {asked}: give gates of your own (--okrt-gates "
+                "FILE), or a baseline of that"
+            )
         raise UsageError(
             f"--okrt-{name} {has} contradicts the gates {text!r}, which state {asked}: leave it out"
         )

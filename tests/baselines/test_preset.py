@@ -83,6 +83,17 @@ def test_the_defaults_of_a_baseline_are_the_defaults(tmp_path: Path) -> None:
     assert found.settings == read_options(Given(lambda name: None, tmp_path)).settings
 
 
+def test_gates_about_other_tasks_than_the_baseline_holds_are_told_apart(tmp_path: Path) -> None:
+    baseline(tmp_path, planned("stateless"), settings=Settings())
+    asked: Mapping[str, Any] = {"preset": "release", "baseline": "old", "model": MODEL}
+    message = (
+        "--okrt-tier micro, given or taken from --okrt-baseline old, contradicts the gates "
+        "'release', which state easy"
+    )
+    with pytest.raises(UsageError, match=message):
+        read_options(Given(asked.get, tmp_path))
+
+
 def test_without_a_preset_nothing_is_filled(tmp_path: Path) -> None:
     asked: Mapping[str, Any] = {"baseline": "nosuch"}
     assert filled(asked.get, tmp_path) == asked.get

@@ -63,6 +63,17 @@ def test_the_rows_are_those_of_pytest(
     assert one["manifest"] == {}
 
 
+def test_a_log_says_now_and_then_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["run", *SMALL, "--model=expert:stateless", "--runtime=stateless"]
+    assert cli.main([*arguments, "--out=a"]) == 0
+    assert "/2 episodes" not in capsys.readouterr().err
+    monkeypatch.setattr("okrt.engines.command.PIPED_S", 0.0)
+    assert cli.main([*arguments, "--out=b"]) == 0
+    assert "okrt: 1/2 episodes" in capsys.readouterr().err
+
+
 def test_it_selects_what_the_shipped_evaluation_does() -> None:
     options = read_options(Given(lambda name: None, Path.cwd()))
     found = selected(specs.family("opaque_knapsack"), options, None)
