@@ -76,8 +76,8 @@ ARROWS: dict[str, set[str]] = {
         "okrt.report",
     },
     "okrt.replay": {
-        "okrt.types", "okrt.errors", "okrt.analysis", "okrt.index", "okrt.prompts", "okrt.report",
-        "okrt.progress", "okrt.run", "okrt.runtimes", "okrt.specs", "okrt.store",
+        "okrt.types", "okrt.errors", "okrt.analysis", "okrt.index", "okrt.plan", "okrt.prompts",
+        "okrt.report", "okrt.progress", "okrt.run", "okrt.runtimes", "okrt.specs", "okrt.store",
     },
     "okrt.fit": {"okrt.errors", "okrt.progress", "okrt.audit", "okrt.probe", "okrt.report"},
     "okrt.cli": {

@@ -7,7 +7,7 @@ them has its rows alone, and a digest by which they are seen to be those that we
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from okrt.analysis.reading import read_rows
 from okrt.analysis.rows import Row, encode, row
 from okrt.errors import StoreError
 from okrt.index import missing_shards, plan_in, shards_in
-from okrt.plan import Key, keys_of, size
+from okrt.plan import Key, axis_text, keys_of, size, swept
 from okrt.store import (
     EPISODES,
     RUN,
@@ -142,6 +142,24 @@ def rows_of(path: Path) -> Iterator[Row | Problem]:
         return
     for found in read_episodes(path):
         yield found if isinstance(found, Problem) else row(found)
+
+
+def several(run: Mapping[str, Any]) -> list[str]:
+    """Returns a line for each setting of which a run is to hold several values.
+
+    Raises:
+        StoreError: its plan is none.
+    """
+    plan = plan_in(run) or ()
+    lines = []
+    for axis in swept(plan):
+        values = sorted({getattr(one, axis) for one in plan})
+        lines.append(f"several values of {axis} ({_named(axis, values)})")
+    return lines
+
+
+def _named(axis: str, values: Iterable[Any]) -> str:
+    return ", ".join(axis_text(axis, value) for value in values)
 
 
 def key_of_row(one: Row, run: Mapping[str, Any]) -> Key:

@@ -18,7 +18,7 @@ from okrt.exports.source import Entry, Source
 
 _KEPT = (
     "episode_id", "task_id", "family", "tier", "split", "model", "trained_under", "runtime",
-    "repeat", "ending", "score",
+    "repeat", "tool_cap", "cue", "names", "ending", "score",
 )  # fmt: skip
 CHATS = pa.schema([ROWS.field(name) for name in _KEPT]).append(MESSAGES)
 """The columns of `messages/`: the chat, what names it, and how it ended."""
@@ -47,7 +47,8 @@ def write(entries: Iterable[Entry], path: Path, source: Source, messages: bool) 
 
         for row, episode in entries:
             record = values(row)
-            held[Held(row.family, row.tier, row.model, row.trained_under, row.contract)] += 1
+            cell = (row.family, row.tier, row.model, row.trained_under, row.contract)
+            held[Held(*cell, row.tool_cap, row.cue, row.names)] += 1
             put("rows", ROWS, record, 0)
             said = chat(episode) if messages and episode is not None else None
             if said is not None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from okrt.exports.columns import COLUMNS
+from okrt.plan import AXES
 from okrt.report.plain import one_line
 from okrt.report.tables import MEANING
 
@@ -34,6 +35,9 @@ class Held(NamedTuple):
     model: str
     trained_under: str
     runtime: str
+    tool_cap: int
+    cue: str
+    names: bool
 
 
 def card(
@@ -45,12 +49,13 @@ def card(
     """Returns the card. `splits` are those of each configuration; `run` is `run.json`."""
     lines = [*_header(splits), "", f"# okrt run {_cell(name)}", ""]
     lines += ["Episodes of a code agent under runtime contracts, measured by okrt.", ""]
-    lines += [_pipe(["family/tier", "model", "trained under", "runtime", "episodes"])]
-    lines += [_pipe(["---"] * 5)]
-    lines += [
-        _pipe([f"{one.family}/{one.tier}", one.model, one.trained_under, one.runtime, f"{n:,}"])
-        for one, n in sorted(held.items())
-    ]
+    several = [axis for axis in AXES if len({getattr(one, axis) for one in held}) > 1]
+    heads = ["family/tier", "model", "trained under", "runtime", *several, "episodes"]
+    lines += [_pipe(heads), _pipe(["---"] * len(heads))]
+    for one, count in sorted(held.items()):
+        cell = [f"{one.family}/{one.tier}", one.model, one.trained_under, one.runtime]
+        axes = [str(getattr(one, axis)) for axis in several]
+        lines.append(_pipe([*cell, *axes, f"{count:,}"]))
     lines += ["", *(f"- {field}: {_told(run, field)}" for field in ("okrt", "created", "commit"))]
     if run.get("complete") is False:
         lines += ["- incomplete: episodes that the run was to hold are missing or failed"]

@@ -8,7 +8,7 @@ its log lists and what its figures are made from waits until the end.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ from okrt.exports.inspect_header import Log, created, header, start
 from okrt.exports.inspect_sample import digest, sample, summary, usage
 from okrt.exports.source import Entry, Source
 from okrt.index import plan_in
-from okrt.plan import Planned, size
+from okrt.plan import Planned, axis_text, size, swept
 from okrt.store import EPISODES
 from okrt.types import Episode
 
@@ -65,7 +65,7 @@ def write(entries: Iterable[Entry], path: Path, source: Source, messages: bool) 
         for archive in logs.values():
             archive.finish()
     for archive in logs.values():
-        archive.path.rename(path / f"{_name(archive.log)}.eval")
+        archive.path.rename(path / f"{_name(archive.log, swept(plan))}.eval")
 
 
 class _Archive:
@@ -132,9 +132,12 @@ def _of_cell(planned: Planned, row: Row) -> bool:
     return capped and all(getattr(planned, name) == getattr(row, name) for name in same)
 
 
-def _name(log: Log) -> str:
-    """As Inspect names logs, `TIME_TASK_ID`, with the model and the runtime in the task's place."""
-    parts = (log.first.task.family, log.first.task.tier, log.first.model.label, log.first.contract)
+def _name(log: Log, crossed: Collection[str]) -> str:
+    """As Inspect names logs, `TIME_TASK_ID`, with the model, the runtime and what the run crossed
+    in the task's place."""
+    first = log.first
+    parts = [first.task.family, first.task.tier, first.model.label, first.contract]
+    parts += [axis_text(axis, getattr(first.settings, axis)) for axis in crossed]
     task = "-".join(re.sub(r"[^A-Za-z0-9.]+", "-", part)[:_LONGEST_NAME] for part in parts)
     return f"{_stamp(log.created)}_{task}_{log.eval_id}"
 

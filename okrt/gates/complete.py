@@ -15,7 +15,7 @@ import msgspec
 from okrt.analysis.brief import Brief
 from okrt.analysis.pairing import SETTINGS
 from okrt.gates.file import Asked, GateFile
-from okrt.plan import Key
+from okrt.plan import AXES, Key
 from okrt.types import Settings
 
 SHOWN = 3
@@ -69,15 +69,16 @@ def take(
 ) -> Taken:
     """Returns what is held of a cell. `versions` are those of the tasks that the family generates
     today, by tier."""
-    rows, broken, missing, twice = [], [], [], []
+    rows, broken, missing, twice, every = [], [], [], [], list[Brief]()
     keys = [
         Key(file.family.name, where.tier, "eval", where.model, where.contract, repeat, seed)
         for repeat, seed in product(range(file.repeats), file.seeds)
     ]
     for key in keys:
         found = held.get(key, ())
+        every += found
         scored = [row for row in found if row.failure is None and row.score is not None]
-        if len(scored) > 1:
+        if len(scored) > len({_axes(row) for row in scored}):
             twice.append(key)
         if not found:
             missing.append(key)
@@ -88,7 +89,7 @@ def take(
     lines = [_missing(missing, len(keys))] if missing else []
     if twice:
         lines.append(f"{len(twice)} episodes are there more than once ({_seeds(twice)})")
-    lines += _unlike(rows, versions.get(where.tier))
+    lines += _unlike(rows, every, versions.get(where.tier))
     told = tuple(f"{where}: {line}" for line in lines)
     return Taken(where, tuple(rows), tuple(broken), len(keys), told)
 
@@ -101,6 +102,7 @@ def against_settings(run: Mapping[str, Any], taken: Iterable[Taken]) -> list[str
         return [f"the settings in run.json cannot be read: {error}"]
     known = {field.name for field in dataclasses.fields(Settings)}
     known -= {"tool_cap"} if stated.tool_cap is None else set()
+    known -= set(run.get("axes") or ())  # of which it states the first value
     fields = [name for name in SETTINGS if name in known]
     lines = []
     for cell in taken:
@@ -147,11 +149,16 @@ def _seeds(keys: Sequence[Key]) -> str:
     return f"seeds {', '.join(seeds[:SHOWN])}{', ...' if len(seeds) > SHOWN else ''}"
 
 
-def _unlike(rows: Sequence[Brief], version: int | None) -> list[str]:
-    """What differs among the episodes of a cell, and tasks that are no longer generated."""
+def _unlike(rows: Sequence[Brief], every: Sequence[Brief], version: int | None) -> list[str]:
+    """What differs among the episodes of a cell, and tasks that are no longer generated. `every`
+    holds those that were broken off, and each value of what the run crossed, too."""
+    crossed = len({_axes(row) for row in every}) > 1
     lines = []
     for name in _ALIKE:
-        values = Counter(_plain(getattr(row, name)) for row in rows)
+        if crossed and name == "prompt_digest":
+            continue  # prompts say what the cap is: that it differs stands there already
+        among = every if name in AXES else rows
+        values = Counter(_plain(getattr(row, name)) for row in among)
         if len(values) > 1:
             told = ", ".join(f"{value} in {count}" for value, count in sorted(values.items()))
             lines.append(f"episodes of several values of {name.replace('_', ' ')}: {told}")
@@ -162,6 +169,10 @@ def _unlike(rows: Sequence[Brief], version: int | None) -> list[str]:
             f"version {version}"
         )
     return lines
+
+
+def _axes(row: Brief) -> tuple[Any, ...]:
+    return tuple(getattr(row, axis) for axis in AXES)
 
 
 def _plain(value: Any) -> str:

@@ -19,7 +19,7 @@ from okrt.store import GATES, replace_file
 
 def decided(file: GateFile, asked: Asked, run: Run, baseline: Path | None) -> Decision:
     """Returns the decision on a run. `baseline` is where the one lies that was given."""
-    problems = list(run.problems)
+    problems = [*run.problems, *(f"the run holds {line}" for line in _several(run.run))]
     versions = _versions(file, problems)
     found = _baseline(baseline) if baseline is not None and file.wants_baseline else None
     return decide(file, asked, Run(run.run, run.rows, problems), found, versions)
@@ -58,4 +58,9 @@ def _baseline(path: Path) -> Baseline:
         found = held.read(path)
     except StoreError as error:
         return Baseline(name, {}, (), "", (str(error),))
-    return Baseline(name, found.run, found.rows, found.digest, found.problems)
+    problems = (*found.problems, *(f"it holds {line}" for line in _several(found.run)))
+    return Baseline(name, found.run, found.rows, found.digest, problems)
+
+
+def _several(run: Mapping[str, Any]) -> list[str]:
+    return [f"{line}: gates judge one; run each by itself" for line in held.several(run)]

@@ -6,13 +6,15 @@ import argparse
 import platform
 import shutil
 import sys
+from itertools import product
 from pathlib import Path
 
 import msgspec
 
 from okrt import specs
 from okrt.errors import UsageError
-from okrt.index import Place, places, read_place
+from okrt.index import Place, places, plan_in, read_place
+from okrt.plan import case_id, swept
 from okrt.replay.summary import cells
 from okrt.replay.tasks import check_task, family_of
 from okrt.replay.text import line, text
@@ -111,7 +113,8 @@ def _selected(options: argparse.Namespace) -> tuple[list[Place], int, int]:
             there.append(place)
     _check_known("--model", options.model, {place.key.model for place in there})
     _check_known("--from-runtime", options.from_runtime, {place.key.contract for place in there})
-    found = [place for place in there if _is_asked_for(place, options)]
+    crossed = swept(plan_in(read_run(options.run, manifest=False)) or ())
+    found = [place for place in there if _is_asked_for(place, options, crossed)]
     if not found:
         asked = f" {options.episode!r}" if options.episode is not None else " of these"
         raise UsageError(f"{options.run} has no episode{asked}: okrt show and rows.jsonl name them")
@@ -124,10 +127,10 @@ def _check_known(option: str, value: str | None, known: set[str]) -> None:
         raise UsageError(f"{option} {value!r}: the run has {', '.join(sorted(known)) or 'none'}")
 
 
-def _is_asked_for(place: Place, options: argparse.Namespace) -> bool:
+def _is_asked_for(place: Place, options: argparse.Namespace, crossed: tuple[str, ...]) -> bool:
+    """A case id that leaves out what the run crossed names all of its values."""
     key, wanted = place.key, options.episode
-    case = f"{key.model}-{key.contract}-{key.tier}-{key.seed}"
-    names = (case, f"{case}-r{key.repeat + 1}")
+    names = (case_id(key, *how) for how in product((False, True), ((), crossed)))
     return (
         options.model in (None, key.model)
         and options.from_runtime in (None, key.contract)

@@ -215,7 +215,8 @@ def terminal_lines(section: Section, width: int) -> list[str]:
             note, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
         )
     lines += _grid(section, width)
-    return lines + contrasts.lines(section.said, width, "Contrasts over these", OVER)
+    claimed = contrasts.lines(section.said, width, "Contrasts over these", OVER)
+    return [*lines, *([""] if section.blocks and claimed else []), *claimed]
 
 
 def _grid(section: Section, width: int) -> list[str]:
@@ -234,7 +235,7 @@ def _grid(section: Section, width: int) -> list[str]:
         for heading, block in section.blocks:
             lines.append(heading)
             lines += [_row(f"  {name}", texts[chosen], first, column) for name, texts in block]
-    return [*lines, ""]
+    return lines
 
 
 def _row(head: str, texts: Sequence[str], first: int, column: int) -> str:

@@ -117,6 +117,8 @@ def read_options(given: Given) -> Options:
     if len({contract.name for contract in contracts}) < len(contracts):
         raise SpecError(f"a runtime is given twice: {', '.join(names)}; give each its own name")
     axes = _axes(given)
+    crossed = {name: values for name, values in axes.items() if len(values) > 1}
+    gating.check_axes(given, crossed)
     settings = _settings(given, {name: values[0] for name, values in axes.items()})
     for contract in contracts:
         instructions(contract, settings, cap=1)  # raises where the prompt set has no text for it
@@ -153,7 +155,7 @@ def read_options(given: Given) -> Options:
         gates=gates,
         baseline=saved.find(baseline, given.folder) if baseline is not None else None,
         salt=_salt(given, baseline),
-        axes={name: values for name, values in axes.items() if len(values) > 1},
+        axes=crossed,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +63,20 @@ def check_models(file: GateFile, labels: Iterable[str]) -> None:
                     f"{file.name}: gate {gate.name!r}: model {label!r} is not among those given: "
                     f"{', '.join(known)}"
                 )
+
+
+def check_axes(given: Given, axes: Mapping[str, Any]) -> None:
+    """Raises UsageError where a run of several values of a setting is to be judged, or compared
+    with a baseline: both are about one."""
+    judging = next((name for name in ("gates", "baseline") if given.value(name) is not None), None)
+    if judging is None or not axes:
+        return
+    option = next(iter(axes)).replace("_", "-")
+    raise UsageError(
+        f"--okrt-{option} {given.value(option)} with --okrt-{judging} {given.value(judging)}: "
+        f"{'gates judge' if judging == 'gates' else 'a baseline is compared with'} one value; "
+        "make a run of each"
+    )
 
 
 def _check(name: str, own: Any, stated: Any, text: str, baseline: str | None) -> None:

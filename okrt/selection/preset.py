@@ -9,16 +9,16 @@ something else is refused at once: episodes of it could not be compared.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from okrt import specs
-from okrt.baselines.held import read_head, settings_of
+from okrt.baselines.held import read_head, settings_of, several
 from okrt.baselines.saved import find
 from okrt.errors import UsageError
 from okrt.index import plan_in
-from okrt.plan import Planned, swept
+from okrt.plan import Planned
 
 Value = Callable[[str], Any]
 """Of an option, None where it was not given; a list for one that may be repeated."""
@@ -79,6 +79,8 @@ def _given_or(given: Any, fill: Any) -> Any:
 def _of_baseline(value: Value, path: Path, named: str) -> dict[str, Any]:
     """Returns what the baseline says of each option, having seen that none contradicts it."""
     run = read_head(path)
+    for line in several(run):
+        raise UsageError(f"{named} holds {line}: a release is judged under one; give another")
     plan = plan_in(run) or ()
     chosen = _cells(value, plan, named)
     first, end = _seeds(chosen, named)
@@ -86,14 +88,12 @@ def _of_baseline(value: Value, path: Path, named: str) -> dict[str, Any]:
     if {one.repeat for one in chosen} != set(range(repeats)):
         raise UsageError(f"{named} does not hold the same repeats of every task; give another")
     settings = settings_of(run)
-    crossed = {axis: {getattr(one, axis) for one in chosen} for axis in swept(plan)}
     fill: dict[str, Any] = {
         "runtime": sorted({one.contract for one in chosen}),
         "tier": sorted({one.tier for one in chosen}),
         "seeds": f"{first}:{end}",
         "repeats": str(repeats),
         **{option: _option(option, getattr(settings, f)) for option, f in _SETTINGS.items()},
-        **{option: _crossed(option, crossed[f]) for option, f in _SETTINGS.items() if f in crossed},
     }
     for option in ("seeds", "repeats", *_SETTINGS):
         _refuse_other(option, value(option), fill[option], named)
@@ -155,19 +155,11 @@ def _option(option: str, setting: Any) -> Any:
     return "off" if option == "stop-repetition" and setting == 0 else str(setting)
 
 
-def _crossed(option: str, values: Iterable[Any]) -> str:
-    """Returns several values of a setting as an option has them."""
-    return ",".join(str(_option(option, value)) for value in sorted(values))
-
-
 def _is_same(option: str, given: Any, was: Any) -> bool:
     if option == "seeds":
         return specs.seeds(given) == specs.seeds(was)
     if isinstance(given, list | tuple):
         return sorted(set(given)) == sorted(was or ())
-    if "," in str(given):
-        parts = (str(one or "").replace(" ", "").split(",") for one in (given, was))
-        return len({tuple(sorted(values)) for values in parts}) == 1
     try:
         return float(given) == float(was)
     except (TypeError, ValueError):

@@ -103,6 +103,25 @@ def test_intervals_are_of_the_sums_of_each_task(both: dict[int, FourCells]) -> N
         assert made.low < BETWEEN[name] < made.high
 
 
+@pytest.mark.parametrize("cap", [25, 80])
+def test_intervals_at_one_cap_are_of_the_differences_of_each_task(
+    both: dict[int, FourCells], cap: int
+) -> None:
+    found = at_cap(both[cap])
+    pp, ps, sp, ss = (scores(cap, which) for which in FOUR)
+    by_task = {
+        "G_P": [pp[task] - ps[task] for task in range(N)],
+        "G_S": [ss[task] - sp[task] for task in range(N)],
+        "D": [pp[task] - ps[task] - sp[task] + ss[task] for task in range(N)],
+        "M": [ps[task] - ss[task] for task in range(N)],
+    }
+    assert by_task.keys() == found.keys()
+    for name, differences in by_task.items():
+        expected, made = mean_interval(differences), found[name].estimate()
+        assert (made.low, made.high) == pytest.approx((expected.low, expected.high))
+        assert (made.n, made.pairing) == (N, "task")
+
+
 def test_a_task_that_one_cell_lacks_is_in_no_estimand_between_caps(
     both: dict[int, FourCells],
 ) -> None:

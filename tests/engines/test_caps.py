@@ -21,6 +21,18 @@ from tests.engines.test_far import played
 
 FAMILY = family("opaque_knapsack")
 ONE = ("--model=expert:stateless", "--runtime=stateless", "--tier=micro", "--seeds=2")
+GATES = """
+[run]
+tiers = ["micro"]
+seeds = 2
+runtimes = ["stateless"]
+
+[[gate]]
+name = "quality holds"
+metric = "score"
+against = "baseline"
+not_lower_by = 0.5
+"""
 RUN = ("run", *ONE, "--tool-cap=6,3")
 
 
@@ -91,6 +103,25 @@ def test_a_value_that_is_none_is_one_line(option: str, value: str, message: str)
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"gates": "gates.toml", "tool-cap": "3,6"}, "--okrt-tool-cap 3,6 with --okrt-gates gates"),
+        ({"gates": "gates.toml", "preset": "cue"}, "--okrt-cue none,true,false with --okrt-gates"),
+        ({"gates": "gates.toml", "names": "off,on"}, "--okrt-names off,on with --okrt-gates"),
+        ({"baseline": "old", "cue": "none,true"}, "--okrt-cue none,true with --okrt-baseline old"),
+    ],
+)
+def test_what_judges_one_value_is_given_one(
+    here: Path, given: dict[str, Any], message: str
+) -> None:
+    (here / "gates.toml").write_text(GATES)
+    with pytest.raises(UsageError) as caught:
+        options(**given)
+    assert str(caught.value).startswith(message)
+    assert str(caught.value).endswith("one value; make a run of each")
+
+
 def test_a_plan_of_an_earlier_version_has_the_settings_of_its_run() -> None:
     part = {
         "family": "f", "tier": "t", "split": "eval", "model": "m", "contract": "c", "repeat": 0,
@@ -153,7 +184,7 @@ def test_its_shards_are_joined(here: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.thorough
-def test_as_a_baseline_it_is_saved_and_filled_in_and_never_compared(
+def test_as_a_baseline_it_is_saved_and_never_compared(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main([*RUN, "--out=whole"]) == 0
@@ -162,10 +193,19 @@ def test_as_a_baseline_it_is_saved_and_filled_in_and_never_compared(
     capsys.readouterr()
     assert cli.main(["compare", "whole", "kept"]) != 0
     assert "tool_cap: several values, 3, 6" in "".join(capsys.readouterr())
-    release = options(preset="release", baseline="kept")
-    assert release.axes == {"tool_cap": (3, 6)}
-    with pytest.raises(UsageError, match=r"--okrt-tool-cap 3,9 and .* run with 3,6"):
-        options(**{"preset": "release", "baseline": "kept", "tool-cap": "3,9"})
+    with pytest.raises(UsageError, match=r"kept holds several values of tool_cap \(cap3, cap6\)"):
+        options(preset="release", baseline="kept")
+    (here / "gates.toml").write_text(GATES)
+    assert cli.main(["gate", "whole", "--gates=gates.toml"]) == 4
+    shown = capsys.readouterr().out
+    assert "incomplete: the run holds several values of tool_cap (cap3, cap6)" in shown
+    assert "the run states" not in shown
+    assert cli.main(["run", *ONE, "--tool-cap=6", "--out=one"]) == 0
+    capsys.readouterr()
+    assert cli.main(["compare", "one", "kept"]) == 4
+    assert "tool_cap: 6 here, 3, 6 in the baseline" in "".join(capsys.readouterr())
+    assert cli.main(["gate", "one", "--gates=gates.toml", "--baseline=kept"]) == 4
+    assert "baseline kept: it holds several values of tool_cap" in capsys.readouterr().out
 
 
 def test_an_estimate_is_a_line_for_each_cap(capsys: pytest.CaptureFixture[str]) -> None:

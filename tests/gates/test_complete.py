@@ -7,12 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from okrt.analysis.brief import Brief
 from okrt.gates.complete import Where, index, take
-from okrt.gates.decision import NO_MODEL, Decision
+from okrt.gates.deciding import decided
+from okrt.gates.decision import NO_MODEL, Decision, Run
+from okrt.gates.file import Asked
 from okrt.gates.words import as_json, lines
+from okrt.plan import Planned
 from tests.gates.build import VERSIONS, N, broken, cell, file, gate, row, verdict
 
 GATES = gate("score", "at_least = 0.5") + gate("lost_rate", "at_most = 0.15", name="lost")
@@ -83,6 +87,45 @@ def test_episodes_under_other_settings_than_the_run_states_are_stale(tmp_path: P
     assert "20 episodes were recorded under temperature 0.2, the run states 0.7" in decision.words
     stated["settings"] = {"cue": 3}
     assert "cannot be read" in verdict(file(tmp_path, GATES), rows, run=stated).words
+
+
+CROSSED: dict[str, Change] = {
+    "both caps": lambda rows: [*rows, *capped(rows)],
+    "one of them broken off": lambda rows: [*rows, *(broken(r.seed, tool_cap=80) for r in rows)],
+    "of one task": lambda rows: [*rows, *capped(rows[:1])],
+}
+
+
+def capped(rows: list[Brief]) -> list[Brief]:
+    return [replace(r, tool_cap=80, prompt_digest="q", episode_id=f"{r.episode_id}c") for r in rows]
+
+
+@pytest.mark.parametrize("case", CROSSED)
+def test_caps_mixed_within_a_gate_are_never_judged(tmp_path: Path, case: str) -> None:
+    for rows in (mixed := CROSSED[case](cell()), mixed[::-1]):
+        decision = verdict(file(tmp_path, GATES), rows, run={"axes": {"tool_cap": [25, 80]}})
+        assert decision.verdict == "incomplete"
+        assert {one.verdict for one in decision.gates} == {"incomplete"}
+        (line,) = decision.incomplete
+        assert line.startswith("new, stateless, easy: episodes of several values of tool cap: 25")
+
+
+def test_a_baseline_of_several_caps_is_not_compared_with(tmp_path: Path) -> None:
+    gates = file(tmp_path, gate("score", "not_lower_by = 0.1", BASELINE))
+    decision = verdict(gates, cell(), [*cell(), *capped(cell())])
+    assert decision.verdict == "incomplete"
+    assert "baseline old: new, stateless, easy: episodes of several values" in decision.words
+
+
+def test_a_run_that_is_to_hold_several_caps_is_incomplete_before_it_holds_them(
+    tmp_path: Path,
+) -> None:
+    part = Planned("opaque_knapsack", "easy", "eval", "new", "stateless", 0, ((0, N),), 25)
+    plan = msgspec.to_builtins([part, replace(part, tool_cap=80)])
+    asked = Asked(("new",), ("stateless",))
+    decision = decided(file(tmp_path, GATES), asked, Run({"plan": plan}, cell()), None)
+    assert decision.verdict == "incomplete"
+    assert "the run holds several values of tool_cap (cap25, cap80): gates" in decision.words
 
 
 def test_a_model_must_be_named(tmp_path: Path) -> None:

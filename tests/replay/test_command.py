@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from okrt.cli import main
 from okrt.errors import RuntimeFailure
+from okrt.plan import key_of, plan_of
 from okrt.replay import replay, work
 from okrt.replay.tasks import check_task, is_private
 from okrt.runtimes.contracts import PERSISTENT, STATELESS
@@ -95,6 +97,21 @@ def test_one_episode_can_be_named(
         (found,) = json.loads(capsys.readouterr().out)["episodes"]
         assert found["episode_id"] == played[1].id
         assert (found["departs_at"], found["faithful_turns"]) == (None, found["recorded_turns"])
+
+
+def test_an_episode_of_a_swept_run_is_named_with_its_cap(
+    played: list[Episode], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = played[0]
+    cap = one.task.tool_cap
+    other = replace(one, id="c" * 16, settings=replace(one.settings, tool_cap=cap))
+    plan = msgspec.to_builtins(plan_of(map(key_of, (one, other))))
+    run = write(tmp_path / "run", one, other, plan=plan)
+    name = "expert:persistent-persistent-micro-0"
+    for asked, ids in ((f"{name}-cap{cap}", {other.id}), (name, {one.id, other.id})):
+        assert main(["replay", run, "--episode", asked, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)["episodes"]
+        assert {episode["episode_id"] for episode in found} == ids
 
 
 def test_a_record_that_does_not_repeat_itself_fails(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 from okrt.analysis.brief import briefs
 from okrt.analysis.cells import tables
 from okrt.report.objects import report_object
-from okrt.report.sweeps import sections, terminal_lines
+from okrt.report.sweeps import sections, sweep_objects, terminal_lines
 from okrt.report.tables import markdown, terminal
 from tests.analysis import test_ablation as told
 from tests.analysis import test_caps as caps
+from tests.analysis.test_estimands import N
 from tests.analysis.test_format_doc import documented
 
 SWEPT = [row for table in caps.made() for row in table.rows]
@@ -64,6 +67,30 @@ def test_the_json_is_as_documented() -> None:
     (ablation,) = report_object(ablated, {}, tables(ablated))["ablations"]
     assert documented("### Ablation") == list(ablation)
     assert all(one["untrained"] for one in ablation["effects"])
+
+
+def test_the_json_has_every_estimand_as_it_was_worked_out_by_hand() -> None:
+    (sweep,) = sweep_objects(caps.made())
+    found = {
+        (one["name"], one["tool_cap"], one["slack"]): one["estimate"] for one in sweep["responses"]
+    }
+    truth: dict[tuple[str, int, int | None], float] = {
+        (name, cap, None): value for cap in caps.AT for name, value in caps.AT[cap].items()
+    }
+    truth |= {(name, 25, 80): value for name, value in caps.BETWEEN.items()}
+    assert {key: round(one["value"], 9) for key, one in found.items()} == truth
+    for one in found.values():
+        assert one["pairing"] == "task"
+        assert one["n"] == N
+        assert one["low"] < one["value"] < one["high"]
+    doses = {(one["model"], one["contract"], one["tool_cap"]): one for one in sweep["doses"]}
+    of = {"p": "persistent", "s": "stateless"}
+    for cap, which in product(caps.Q, caps.FOUR):
+        one = doses[f"m-{of[which[0]]}", of[which[1]], cap]
+        assert round(one["score"]["value"], 9) == caps.Q[cap][which]
+        # of 4 blocks of a task 3 and 1 in turn want more than 25, and none more than 80
+        assert one["exposure"]["value"] == {25: 0.5, 80: 0}[cap]
+        assert one["max_demand"] == {25: 26, 80: 44}[cap]
 
 
 def test_effects_of_cue_and_names_are_shown() -> None:

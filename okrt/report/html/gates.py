@@ -70,14 +70,16 @@ def _gates(gates: Iterable[Mapping[str, Any]]) -> Markup:
     return grid("Gates", heads, rows)
 
 
-def grid(caption: str, heads: Iterable[str], rows: Iterable[Iterable[str]]) -> Markup:
-    """Returns a table that scrolls by itself where it is wider than the page."""
+def grid(caption: str, heads: Iterable[str], rows: Iterable[Iterable[str]], of: str = "") -> Markup:
+    """Returns a table that scrolls by itself where it is wider than the page; `of` tells it from
+    others with its caption."""
     head = element("tr", *(element("th", text, scope="col") for text in heads))
     body = [element("tr", *(element("td", cell) for cell in row)) for row in rows]
     table = element(
         "table", element("caption", caption), element("thead", head), element("tbody", *body)
     )
-    return element("div", table, class_="scroll", role="region", aria_label=caption, tabindex="0")
+    label = f"{caption}: {of}" if of else caption
+    return element("div", table, class_="scroll", role="region", aria_label=label, tabindex="0")
 
 
 def _marked(one: Mapping[str, Any]) -> Markup:

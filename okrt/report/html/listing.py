@@ -30,21 +30,25 @@ _NAMED = {"task": "task_id", "model": "model", "runtime": "contract", "tier": "t
 def columns(tables: Sequence[Table], found: Found, places: Places) -> dict[str, Any]:
     """Returns the episodes of all tables, a list for each column; `names` spells what is numbered.
 
-    `section` and `letter` say where an episode stands in the charts, `piece` and `place` where its
-    transcript lies (None: nowhere).
+    `axes` are the settings of which a tier holds several values, as headings have them. `section`
+    and `letter` say where an episode stands in the charts, `piece` and `place` where its transcript
+    lies (None: nowhere).
     """
+    apart = [_axes(table) for table in tables]
     ordered = [(number, row) for number, table in enumerate(tables) for row in _sorted(table)]
     rows = [row for _, row in ordered]
     letters = [{key: letter(place) for place, key in enumerate(table.cells)} for table in tables]
     spelled = {
         name: sorted({getattr(row, field) for row in rows}) for name, field in _NAMED.items()
     }
+    spelled["axes"] = sorted({*apart})
     index = {name: {text: at for at, text in enumerate(texts)} for name, texts in spelled.items()}
     lying = [places.get(row.episode_id, (None, None)) for row in rows]
     return {
         "names": {name: list(map(shown, texts)) for name, texts in spelled.items()},
         "id": [row.episode_id for row in rows],
         **{name: [index[name][getattr(r, field)] for r in rows] for name, field in _NAMED.items()},
+        "axes": [index["axes"][apart[number]] for number, _ in ordered],
         **{name: [getattr(row, field) for row in rows] for name, field in _AS_THEY_ARE.items()},
         "ending": [_ending(row) for row in rows],
         "errors": [_errors(row, found) for row in rows],
@@ -53,6 +57,11 @@ def columns(tables: Sequence[Table], found: Found, places: Places) -> dict[str, 
         "piece": [piece for piece, _ in lying],
         "place": [place for _, place in lying],
     }
+
+
+def _axes(table: Table) -> str:
+    """What keeps the episodes of a table apart from those of the same tasks in another."""
+    return ", ".join(f"{axis}={value}" for axis, value in table.axes.items())
 
 
 def _sorted(table: Table) -> list[Brief]:

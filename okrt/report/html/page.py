@@ -14,9 +14,9 @@ import msgspec
 
 from okrt.analysis.brief import Brief
 from okrt.analysis.cells import Table
-from okrt.report import contrasts
 from okrt.report.contrasts import Claims
-from okrt.report.html import about
+from okrt.report.html import about, across
+from okrt.report.html.claimed import claimed
 from okrt.report.html.data import Found, section
 from okrt.report.html.gates import grid, verdict
 from okrt.report.html.listing import Places, columns
@@ -34,6 +34,7 @@ SCRIPTS = (
     *TRANSCRIPT,
     "marks.js",
     "charts.js",
+    "doses.js",
     "episodes.js",
     "viewer.js",
     "page.js",
@@ -114,6 +115,7 @@ def _head(content: Content, scripts: Sequence[str], files: bool) -> Markup:
 def _body(content: Content) -> Markup:
     both = zip(content.tables, content.said, strict=True)
     results = [_results(number, *one) for number, one in enumerate(both)]
+    results += across.articles(content.tables)
     return join(
         [
             element("a", "Skip to the results", href="#results", class_="skip"),
@@ -173,25 +175,16 @@ def _results(number: int, table: Table, said: Claims) -> Markup:
         for name in ("matrix", "quality", "turns", "errors", "parts")
     ]
     told = element("ul", *(element("li", note) for note in notes(table)), class_="muted")
+    name = one_line(title(table), 400)
     return element(
         "article",
-        element("h3", one_line(title(table), 400), id=f"table-{number}"),
+        element("h3", name, id=f"table-{number}"),
         charts[0],
         element("details", element("summary", "All figures of this table"), told, _figures(table)),
-        _contrasts(said),
+        claimed(said, "What differs between cells", name),
         element("div", *charts[1:], class_="charts"),
         aria_labelledby=f"table-{number}",
     )
-
-
-def _contrasts(said: Claims) -> Markup:
-    rows = contrasts.cells(said)
-    if not rows:
-        return Markup("")
-    told = element("ul", *(element("li", note) for note in contrasts.notes(said)), class_="muted")
-    claims = grid("Contrasts of cells", contrasts.COLUMNS, rows)
-    summary = element("summary", f"What differs between cells ({len(rows)} contrasts)")
-    return element("details", summary, told, claims)
 
 
 def _figures(table: Table) -> Markup:
@@ -202,7 +195,7 @@ def _figures(table: Table) -> Markup:
         for metric, cells in metrics
     ]
     heads = ["model", "metric", *(one_line(contract) for contract in table.contracts)]
-    return grid("Figures by model and runtime", heads, rows)
+    return grid("Figures by model and runtime", heads, rows, one_line(title(table), 200))
 
 
 def _data(content: Content) -> dict[str, Any]:
@@ -211,6 +204,7 @@ def _data(content: Content) -> dict[str, Any]:
             {"title": one_line(title(table), 200), **section(table, content.found)}
             for table in content.tables
         ],
+        "sweeps": across.swept(content.tables),
         "episodes": columns(content.tables, content.found, content.places),
     }
 

@@ -7,12 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from okrt import specs
+from okrt.report.contrasts import claims
+from okrt.report.html.page import Content, parts
 from okrt.run import Case, run_cases
 from okrt.runtimes.contracts import PERSISTENT, STATELESS
 from okrt.runtimes.host import ZygoteRuntime
 from okrt.store import RunDirectory
 from okrt.types import Episode, Execution, ModelCard, Settings, ToolCall
 from tests.analysis import build
+from tests.analysis import test_caps as caps
 
 EXPERTS = ("expert:persistent", "expert:stateless")
 HOSTILE = (
@@ -29,18 +32,38 @@ HOSTILE = (
 """Texts that a model may write."""
 
 
-def played(tasks: int, tier: str = "micro") -> list[Episode]:
+def played(
+    tasks: int, tier: str = "micro", tool_caps: Sequence[int | None] = (None,)
+) -> list[Episode]:
     """Returns real episodes: both experts under both contracts. One of them loses variables."""
     family = specs.FAMILIES["opaque_knapsack"]
     agents = [specs.load_model(specs.model_spec(name), Settings(), family.name) for name in EXPERTS]
     cases = [
-        Case(family, family.task(seed, tier), contract, agent.card, agent.model, Settings())
+        Case(
+            family,
+            family.task(seed, tier),
+            contract,
+            agent.card,
+            agent.model,
+            Settings(tool_cap=cap),
+        )
+        for cap in tool_caps
         for seed in range(tasks)
         for agent in agents
         for contract in (PERSISTENT, STATELESS)
     ]
     with ZygoteRuntime() as runtime:
         return list(run_cases(cases, runtime))
+
+
+def swept(file: Path) -> Path:
+    """Writes the page of a sweep of which the truth is known: four cells under two caps, without
+    transcripts."""
+    made = caps.made()
+    rows = [row for table in made for row in table.rows]
+    content = Content("sweep", {}, None, made, claims(made), rows, {}, {})
+    file.write_bytes(b"".join(parts(content, ())))
+    return file
 
 
 def hostile() -> list[Episode]:

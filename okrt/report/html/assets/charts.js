@@ -31,8 +31,8 @@ okrt.charts = (() => {
 
   const counted = (section) => (section.mixed
     ? " Counted by several tokenizers: tokens do not compare between models here." : "");
-  const hidden = (caption, heads, rows) =>
-    element("details", {}, element("summary", {}, "As a table"), table(caption, heads, rows));
+  const hidden = ({ title }, caption, heads, rows) =>
+    element("details", {}, element("summary", {}, "As a table"), table(caption, heads, rows, `${caption}: ${title}`));
 
   // -- the matrix: which cell costs most, which one breaks ------------------------------------
 
@@ -164,7 +164,7 @@ okrt.charts = (() => {
       "circles with letters are cells, with 95% intervals both ways." +
       (section.mixed ? counted(section) : " Up and to the left is better.");
     return figureOf("Quality against tokens", told, chart, legend(section, swatch),
-      hidden("Cells", ["cell", "score", TOKENS], means.map((d) => [`${d.letter}: ${name(d)}`, figure(d.score, score), figure(d.tokens, whole)])));
+      hidden(section, "Cells", ["cell", "score", TOKENS], means.map((d) => [`${d.letter}: ${name(d)}`, figure(d.score, score), figure(d.tokens, whole)])));
   }
 
   function swatch(place) {
@@ -219,7 +219,7 @@ okrt.charts = (() => {
     const one = (value) => (value == null ? "not measured" : value.toFixed(1));
     const rows = cells.map((cell) => [`${cell.letter}: ${name(cell)}`, ...PARTS.map(([k]) => whole(cell.parts[k])), one(cell.redefinitions), one(cell.repeated)]);
     return figureOf("Where the tokens went", `Means over tasks. How each part is counted stands at the end of the page.${counted(section)}`,
-      chart, key, hidden("Mean tokens of an episode", heads, rows));
+      chart, key, hidden(section, "Mean tokens of an episode", heads, rows));
   }
 
   // -- by turn --------------------------------------------------------------------------------
@@ -256,7 +256,7 @@ okrt.charts = (() => {
     });
     return figureOf("Tokens by turn", `Of the episodes that reached the turn: the smaller the symbol, the fewer they are. Bands: from the first to the third quartile.${counted(section)}`,
       chart, legend(section, line),
-      hidden("Tokens by turn", ["cell", "turn", "mean", "quartiles", "episodes"], rows.map((d) => [d.letter, d.turn, whole(d.mean), `${whole(d.low)}, ${whole(d.high)}`, d.n])));
+      hidden(section, "Tokens by turn", ["cell", "turn", "mean", "quartiles", "episodes"], rows.map((d) => [d.letter, d.turn, whole(d.mean), `${whole(d.low)}, ${whole(d.high)}`, d.n])));
   }
 
   const range = (d) => (d.first === d.last ? `${d.first}` : `${d.first}–${d.last}`);
@@ -287,8 +287,9 @@ okrt.charts = (() => {
       ],
     });
     return figureOf(heading, "The area of a circle is the share of the turns taken there that ended so; a full circle is all of them. Lost variables are hatched.",
-      chart, hidden(heading, ["cell", "kind", "turn", "ended so", "of turns"], rows.map((d) => [d.letter, d.kind, range(d), d.count, d.of])));
+      chart, hidden(section, heading, ["cell", "kind", "turn", "ended so", "of turns"], rows.map((d) => [d.letter, d.kind, range(d), d.count, d.of])));
   }
 
-  return { matrix, quality, parts, turns, errors };
+  const parts_of = { plot, base, figureOf, legend, line, counted }; // of other charts
+  return { matrix, quality, parts, turns, errors, parts_of };
 })();

@@ -25,6 +25,7 @@ okrt.episodes = (() => {
     { name: "model", head: "Model", text: true, only: several("model") },
     { name: "runtime", head: "Runtime", only: several("runtime") },
     { name: "tier", head: "Tier", only: several("tier") },
+    { name: "axes", head: "Settings", only: several("axes") },
     { name: "score", head: "Score", show: point, number: true },
     { name: "relative", head: "Relative", show: point, number: true, only: episodes.relative.some((value) => value != null) },
     { name: "solved", head: "Solved", show: yes },
@@ -136,6 +137,7 @@ okrt.episodes = (() => {
       several("model") ? select("Model", "model", numbered("model")) : null,
       several("runtime") ? select("Runtime", "runtime", numbered("runtime")) : null,
       several("tier") ? select("Tier", "tier", numbered("tier")) : null,
+      several("axes") ? select("Settings", "axes", numbered("axes")) : null,
       endings.length > 1 ? select("Ending", "ending", endings) : null,
       check("loses a variable", "lost"), check("has turns with errors", "errors"));
   }

@@ -34,8 +34,9 @@ window.okrt = (() => {
     return `${atLeast ? "≥ " : ""}${show(value)} ${ends}`;
   }
 
-  function table(caption, heads, rows) {
-    return element("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": caption },
+  // `label` is what no other table of the page is called.
+  function table(caption, heads, rows, label = caption) {
+    return element("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": label },
       element("table", {},
         element("caption", {}, caption),
         element("thead", {}, element("tr", {}, heads.map((head) => element("th", { scope: "col" }, head)))),

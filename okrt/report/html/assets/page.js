@@ -23,8 +23,8 @@
   }
 
   function draw(place) {
-    const { okrtChart: kind, okrtSection: number } = place.dataset;
-    const section = okrt.data.sections[Number(number)];
+    const { okrtChart: kind, okrtSection, okrtSweep: number = okrtSection } = place.dataset;
+    const section = (okrtSection ? okrt.data.sections : okrt.data.sweeps)[Number(number)];
     try {
       const made = okrt.charts[kind](section, Number(number), place);
       place.replaceChildren(...(made ? [made] : []));

@@ -21,8 +21,8 @@ window.okrtTranscript = (() => {
   const WRITTEN = ["said", "code", "asked"];
 
   const turnsOf = (episode) => episode.turns || [];
-  const cell = ({ model, contract, repeat }) => make("bdi", {},
-    shown(cut(`${model} in ${contract}`, 120)), repeat ? `, repeat ${repeat}` : null);
+  const cell = ({ model, contract, axes, repeat }) => make("bdi", {},
+    shown(cut(`${model} in ${contract}`, 120)), axes ? `, ${axes}` : null, repeat ? `, repeat ${repeat}` : null);
 
   // -- where two episodes part ------------------------------------------------------------------
 

@@ -42,7 +42,7 @@ okrt.viewer = (() => {
     }
     const found = (await opened.get(number))[episodes.place[at]];
     if (found?.id !== episodes.id[at]) throw new Error("the files beside this page are of another page");
-    return found;
+    return { ...found, axes: okrt.episode(at).axes };
   }
 
   // The same task in other cells, or again in the same one.
@@ -51,8 +51,17 @@ okrt.viewer = (() => {
   }
 
   function titled(at) {
-    const { letter, model, runtime, repeat } = okrt.episode(at);
-    return `${letter}: ${cut(model, 40)} → ${cut(runtime, 24)}${repeat ? `, repeat ${repeat}` : ""}`;
+    const { letter, model, runtime, repeat, axes } = okrt.episode(at);
+    return `${letter}: ${cut(model, 40)} → ${cut(runtime, 24)}${axes && `, ${cut(axes, 60)}`}${repeat ? `, repeat ${repeat}` : ""}`;
+  }
+
+  // What may stand beside an episode: first those of the same settings, which are its pairs.
+  function choices(at) {
+    const option = (other) => element("option", { value: other }, titled(other));
+    const like = (other) => episodes.section[other] === episodes.section[at];
+    const apart = others(at).filter((other) => !like(other));
+    const group = element("optgroup", { label: "under other settings" }, apart.map(option));
+    return [...others(at).filter(like).map(option), ...(apart.length ? [group] : [])];
   }
 
   function head(at) {
@@ -61,9 +70,7 @@ okrt.viewer = (() => {
     const tokens = episode.tokens == null ? "tokens not measured" : `${whole(episode.tokens)} tokens`;
     find("dialog-title").textContent = episode.task;
     find("dialog-about").textContent = `${titled(at)}: ${score}, ${tokens}, ${episode.turns ?? "no"} turns, ended: ${episode.ending}`;
-    const section = (other) => (episodes.section[other] === episodes.section[at] ? "" : ` (${cut(data.sections[episodes.section[other]].title, 60)})`);
-    compare.replaceChildren(element("option", { value: "" }, "nothing"),
-      ...others(at).map((other) => element("option", { value: other }, titled(other) + section(other))));
+    compare.replaceChildren(element("option", { value: "" }, "nothing"), ...choices(at));
     const order = okrt.episodes.order();
     const place = order.indexOf(at);
     find("previous").disabled = place <= 0;
