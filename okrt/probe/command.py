@@ -25,7 +25,7 @@ TARGETS = """targets:
                          block, or one that is fed all blocks (--keep)
   mcp -- CMD, mcp URL    a tool of an MCP server, over pipes or streamable HTTP
   smolagents[:IMPORTS]   smolagents' LocalPythonExecutor, with more modules that it may import
-  persistent, stateless  okrt's own runtime under these contracts
+  persistent, files, ... okrt's own runtime under one of its contracts
   module:attribute       your own; okrt.probe.target says what it must have
 
 example:

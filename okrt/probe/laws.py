@@ -5,15 +5,20 @@ None of them ends a process, opens a connection or leaves a file: a target may b
 
 from __future__ import annotations
 
+import itertools
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from okrt.probe.asking import Asker, Left, Mark, reason, sleeps
-from okrt.probe.report import Found
+from okrt.probe.report import RESETS, Found
 from okrt.probe.traits import TRAITS, Trait
 
+TOOL = "okrt_tool"
+"""What a block may call a number of times, if there is anything."""
+MANY = 12
+"""Blocks that count, one after another."""
 _LINES = 3000
 _LINE_CHARS = 100
 _HOLD = 2
@@ -56,11 +61,51 @@ def _survives(trait: Trait) -> Law:
 _VARIABLE = TRAITS[0]
 
 
+def _like_no_other() -> str:
+    """Returns a name: smolagents reads a missing one as the most similar that there is."""
+    return "".join(secrets.choice("jwyz") for _ in range(12))
+
+
 def _much_later(asker: Asker, session: int) -> Iterator[tuple[Found, str]]:
-    left = asker.leave(session, _VARIABLE)
-    for _ in range(12):
-        asker.ask(session, "okrt_other = 1")
+    left, name = asker.leave(session, _VARIABLE), _like_no_other()
+    count = f"try:\n    {name} += 1\nexcept Exception:\n    {name} = 1"
+    counts: list[int | str] = []
+    for _ in range(MANY):
+        mark = Mark()
+        answer, _ = asker.ask(session, f"{count}\n{mark.prints(name)}")
+        shown = mark.read(answer.text) or ""
+        counts.append(int(shown) if shown.isdecimal() else reason(answer))
     yield seen(left if isinstance(left, str) else asker.look(session, left), "kept", "lost")
+    yield resets(counts)
+
+
+def resets(counts: Sequence[int | str]) -> tuple[Found, str]:
+    """Returns whether a variable that each block adds 1 to lasted through some blocks and was then
+    gone, and how many it lasted.
+
+    Args:
+        counts: what each block found itself to be, from 1; or why a block did not say.
+    """
+    for count in counts:
+        if isinstance(count, str):
+            return "not observable", count
+    gone = [place for place, count in enumerate(counts) if place and count == 1]
+    if not gone or set(counts) == {1}:
+        return "none seen", f"within {len(counts)} blocks" if not gone else "each block starts anew"
+    lasted = sorted({after - before for before, after in itertools.pairwise(gone)})
+    if not lasted:
+        return "yes", f"once within {len(counts)} blocks"
+    if len(lasted) > 1:
+        return "yes", f"after {lasted[0]} to {lasted[-1]} blocks"
+    return "yes", f"after every {lasted[0]} blocks"
+
+
+def _cut_short(asker: Asker, session: int) -> Iterator[tuple[Found, str]]:
+    number = asker.nonce
+    asker.ask(session, f"okrt_c{number} = '{number}'\nwhile True:\n    {TOOL}()")
+    left = Left(Trait("", "", f"okrt_got = okrt_c{number}"), {"n": "", "name": "", "said": number})
+    for _ in range(2):
+        yield seen(asker.look(session, left), "kept", "lost")
 
 
 def _after_an_error(asker: Asker, session: int) -> Iterator[tuple[Found, str]]:
@@ -74,8 +119,7 @@ def _after_an_error(asker: Asker, session: int) -> Iterator[tuple[Found, str]]:
 
 
 def _errors(asker: Asker, session: int) -> Iterator[tuple[Found, str]]:
-    # A name like no other: smolagents reads a missing name as the most similar one that there is.
-    before, name = Mark(), "".join(secrets.choice("jwyz") for _ in range(12))
+    before, name = Mark(), _like_no_other()
     answer, _ = asker.ask(session, f"{before.prints('1')}\n{name}")
     yield ("shown" if before.read(answer.text) else "hidden"), ""
     yield ("shown" if "NameError" in answer.text else "hidden"), ""
@@ -150,7 +194,7 @@ def _time(asker: Asker, session: int) -> Iterator[tuple[Found, str]]:
 
 LAWS = (
     *(_survives(trait) for trait in TRAITS),
-    Law("between blocks", ("variables, many blocks later",), _much_later),
+    Law("between blocks", ("variables, many blocks later", RESETS), _much_later),
     Law(
         "after an error",
         ("variables of earlier blocks", "variables bound before the error"),
@@ -167,6 +211,9 @@ LAWS = (
     Law("in the answer", ("long output",), _output),
 )
 """Asked of one session, one after another."""
+
+CAP = Law("past a tool-call cap", ("variables of that block", "one block later"), _cut_short)
+"""Asked where a block has a tool to call: of okrt's own runtime."""
 
 TIME = Law(
     "past a time limit",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from okrt.errors import UsageError
 from okrt.probe.asking import Asker, Limits, Mark, OutOfTime, reason
 from okrt.probe.holder import Holder
-from okrt.probe.laws import BETWEEN_SESSIONS, LAWS, TIME, Law, seen
+from okrt.probe.laws import BETWEEN_SESSIONS, CAP, LAWS, TIME, Law, seen
 from okrt.probe.report import Finding, Report, report
 from okrt.probe.target import ProbeError, TargetSpec
 
@@ -37,7 +37,8 @@ def probe(
     try:
         with Holder(spec, limits.seconds, limits.close_s) as holder:
             asker = Asker(holder, limits, began + limits.seconds)
-            findings = _findings(asker, progress or (lambda name, at, of: None))
+            laws = (*LAWS, CAP) if spec.kind == "contract" else LAWS
+            findings = _findings(asker, laws, progress or (lambda name, at, of: None))
         findings.append(
             Finding("closing", "ends when it is closed", "yes" if holder.closed else "no")
         )
@@ -58,12 +59,12 @@ def sweep(folder: Path, nonce: str) -> None:
             path.unlink(missing_ok=True)
 
 
-def _findings(asker: Asker, progress: Progress) -> list[Finding]:
+def _findings(asker: Asker, laws: Sequence[Law], progress: Progress) -> list[Finding]:
     session = asker.open()
     _greet(asker, session)
     findings: list[Finding] = []
-    steps = len(LAWS) + 2
-    for at, law in enumerate(LAWS):
+    steps = len(laws) + 2
+    for at, law in enumerate(laws):
         progress(f"{law.group}: {law.laws[0]}", at, steps)
         findings += _asked(law, asker, session)
     progress(_SESSIONS, steps - 2, steps)

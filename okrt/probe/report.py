@@ -15,6 +15,9 @@ Verdict = Literal["persistent", "stateless", "neither", "unknown"]
 NAMES = ("variables", "functions", "classes", "imports")
 """The laws of the group `between blocks` that decide: what an agent takes to be there or not."""
 
+RESETS = "a reset now and then"
+"""The law of that group that says whether names last through some blocks and are then gone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -50,12 +53,17 @@ class Report:
 
 def report(target: str, findings: Sequence[Finding], blocks: int, wall_s: float) -> Report:
     """Returns the report of these findings."""
-    verdict, sentence = judge({(one.group, one.law): one.found for one in findings})
+    found = {(one.group, one.law): one.found for one in findings}
+    reset = next((one.detail for one in findings if one.law == RESETS and one.found == "yes"), "")
+    verdict, sentence = judge(found, reset)
     return Report(1, target, verdict, sentence, tuple(findings), blocks, wall_s)
 
 
-def judge(found: Mapping[tuple[str, str], Found]) -> tuple[Verdict, str]:
+def judge(found: Mapping[tuple[str, str], Found], reset: str = "") -> tuple[Verdict, str]:
     """Returns the verdict on names, and a sentence that says it with its exceptions.
+
+    Args:
+        reset: when names that had lasted were gone, if there was such a reset.
 
     Files, environment and the like decide nothing: a runtime that keeps a folder but no name is
     stateless to an agent that thinks in variables, and the sentence says what it keeps.
@@ -67,6 +75,8 @@ def judge(found: Mapping[tuple[str, str], Found]) -> tuple[Verdict, str]:
     after = found.get(("after an error", "variables of earlier blocks"))
     if names["variables"] == "not observable":
         return "unknown", "whether variables last from block to block could not be observed"
+    if reset:
+        return "neither", f"names last from block to block, but are gone {reset}"
     if kept and lost:
         return "neither", f"{_list(kept)} last from block to block, {_list(lost)} do not"
     if lost:
@@ -75,6 +85,8 @@ def judge(found: Mapping[tuple[str, str], Found]) -> tuple[Verdict, str]:
             if group == "between blocks" and one == "kept" and law not in NAMES
         ]  # fmt: skip
         beside = f"; what lasts: {_list(others)}" if others else ""
+        if found.get(("past a tool-call cap", "variables of that block")) == "kept":
+            beside += "; but a block that the tool-call cap cut short leaves its names to the next"
         return "stateless", f"each block starts without the names of earlier ones{beside}"
     if later == "lost":
         return "neither", "names last from one block to the next, but not through many blocks"

@@ -35,13 +35,19 @@ def target_spec(
     if kind == "mcp" and not detail and len(rest) == 1 and rest[0] != "--":
         detail, rest = rest[0], []
     if kind not in KINDS:
-        kind, detail = ("contract" if head in specs.CONTRACTS else "own"), head
+        kind, detail = ("contract" if _is_contract(head) else "own"), head
         if kind == "own" and ":" not in head:
             raise SpecError(f"unknown target {head!r}: give one of {_known()}")
     if rest and not command:
         raise SpecError(f"cannot read {' '.join(rest)!r} after {head!r}: write {_usage(kind)}")
     _check(kind, detail, command, keep, end, tool or argument)
     return TargetSpec(kind, detail, command, keep or end is not None, end, tool, argument)
+
+
+def _is_contract(head: str) -> bool:
+    """Whether a contract has this name. Raises SpecError: one has, but for its number."""
+    reset = head.startswith("reset-every-")
+    return head in specs.CONTRACTS or (reset and specs.contract(head) is not None)
 
 
 def _check(
@@ -68,5 +74,5 @@ def _usage(kind: str) -> str:
 def _known() -> str:
     return (
         "jupyter, python -- CMD, mcp -- CMD, mcp URL, smolagents, "
-        f"{', '.join(specs.CONTRACTS)}, module:attribute"
+        f"{', '.join(specs.CONTRACTS)}, reset-every-K, module:attribute"
     )

@@ -27,6 +27,7 @@ def table(report: Report, width: int = 100) -> str:
         first, *rest = textwrap.wrap(detail, room) or [""]
         lines.append((start + first).rstrip())
         lines += [" " * len(start) + line for line in rest]
-    lines += ["", *textwrap.wrap(f"verdict: {report.verdict}: {report.sentence}", max(40, width))]
+    verdict = f"verdict: {report.verdict}: {report.sentence}"
+    lines += ["", *textwrap.wrap(verdict, max(40, width), break_on_hyphens=False)]
     lines.append(f"{report.blocks} blocks in {report.wall_s:.1f} s")
     return "\n".join(lines) + "\n"

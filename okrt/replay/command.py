@@ -31,8 +31,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("run", type=Path, metavar="RUN", help="a run directory")
     add("--runtime", metavar="NAME",
-        help="the contract: persistent, stateless, or module:attribute (default: each episode's "
-        "own: whether the record repeats itself)")  # fmt: skip
+        help="the contract: persistent, stateless, files, carryover, carryover-announced, "
+        "reset-every-K, or module:attribute (default: each episode's own: whether the record "
+        "repeats itself)")  # fmt: skip
     add("--tool-cap", metavar="N", help="tool calls a block may make (default: each episode's own)")
     add("--episode", metavar="EPISODE", help="this one only: an episode id, the start of one, or "
         "a case id: label-contract-tier-seed")  # fmt: skip

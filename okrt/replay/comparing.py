@@ -151,7 +151,10 @@ def _told(kind: Kind, here: Execution, there: Execution) -> str:
     if kind == "calls":
         return _parted(_calls(here), _calls(there), "call")
     if kind == "notes":
-        return "what is added to the output differs: the names alive, or that of a restart"
+        return (
+            "what is added to the output differs: the names alive, that of a restart, or the "
+            "contract's note"
+        )
     return _parted(here.stdout.splitlines(), there.stdout.splitlines(), "line")
 
 

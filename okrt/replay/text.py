@@ -60,7 +60,7 @@ def _heading(cell: Cell, width: int) -> list[str]:
         f"{one_line(cell.model, 60)} on {cell.family}/{cell.tier}, recorded under "
         f"{cell.recorded_contract}, replayed {contract}, {cap}: {_episodes(cell.episodes)}"
     )
-    return textwrap.wrap(told, max(40, width))
+    return textwrap.wrap(told, max(40, width), break_on_hyphens=False)
 
 
 def _rows(cell: Cell, width: int) -> Iterator[str]:

@@ -136,7 +136,8 @@ def notes(said: Claims, of: str = REPORT) -> list[str]:
         "blind play and the reference player on easy tasks; a ratio within a factor of "
         f"{RATIO_FACTOR:g}, where published misfits cost three times and more. No margin is stated "
         "for rates",
-        "home is the runtime that a model was trained for. G_P and G_S: what it loses away from "
+        "home is the runtime that a model was trained for, away the other of persistent and "
+        "stateless; no other runtime is in a contrast. G_P and G_S: what a model loses away from "
         "home; M: what the wrong training loses in stateless",
     ]
     if said.over:

@@ -19,7 +19,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 NOBODY = 65534
-SAMPLE = "reading or writing or processes or network or kernel or answers or memory"
+SAMPLE = (
+    "reading or writing or processes or network or kernel or answers or memory or files or scratch"
+)
 """The parts whose outcome may depend on the user; the whole set: `OKRT_ATTACK_USERS=all`."""
 WHOLE = os.environ.get("OKRT_ATTACK_USERS") == "all"
 

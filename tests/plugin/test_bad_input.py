@@ -21,6 +21,7 @@ from tests.plugin.conftest import EVALUATION, Run, alone, first_on_workers, plai
         ("--model=test_fit:nothing", "has no attribute 'nothing'"),
         ("--runtime=nosuch", "unknown runtime 'nosuch'; known: persistent, stateless, carryover,"),
         ("--runtime=reset-every-1", "give reset-every-K, K a number of blocks from 2 on"),
+        ("--runtime=tests.toys:FAMILY", "it has no notice, false_notice, keeps"),
         ("--okrt-seeds=5:5", "seeds '5:5' is an empty range"),
         ("--okrt-seeds=many", "cannot read seeds 'many'"),
         ("--okrt-repeats=0", "--okrt-repeats '0': give a whole number of at least 1"),

@@ -42,6 +42,8 @@ def run(*words: str) -> int:
         (["mcp", "--", "a", "b"], TargetSpec("mcp", command=("a", "b"))),
         (["mcp", "http://h/mcp"], TargetSpec("mcp", "http://h/mcp")),
         (["stateless"], TargetSpec("contract", "stateless")),
+        (["carryover-announced"], TargetSpec("contract", "carryover-announced")),
+        (["reset-every-12"], TargetSpec("contract", "reset-every-12")),
         (["my.module:target"], TargetSpec("own", "my.module:target")),
     ],
 )
@@ -55,6 +57,7 @@ def test_words_are_read(words: Sequence[str], wanted: TargetSpec) -> None:
     [
         [], ["python"], ["python", "a"], ["python:a", "--", "b"], ["mcp"], ["mcp", "--"],
         ["mcp", "a"], ["jupyter", "--", "a"], ["jupyter", "ir"], ["nothing"], ["stateless", "x"],
+        ["reset-every-1"], ["reset-every-"], ["reset-every-two"],
     ],
 )  # fmt: skip
 def test_words_that_name_nothing_are_a_mistake(words: list[str]) -> None:

@@ -17,6 +17,7 @@ from okrt.probe.asking import Limits
 from okrt.probe.probing import probe
 from okrt.probe.spec import target_spec
 from okrt.probe.target import TargetSpec
+from okrt.specs import CONTRACTS
 from tests.probe.expected import EXPECTED, TARGETS, VERDICTS, expected
 from tests.probe.interpreters import LOOP, MCP_SERVER
 
@@ -24,6 +25,9 @@ PYTHON = [sys.executable, "-I", "-S"]
 PATIENT = Limits(seconds=400, step_s=100, wait_s=0.5, close_s=60)
 """A busy machine is waited for; only the last is ever waited out."""
 ENFORCED = Limits(seconds=400, step_s=100, wait_s=4, close_s=60)
+
+SLOW = ("files", "carryover")
+THOROUGH = [pytest.param(target, marks=pytest.mark.thorough) for target in SLOW]
 
 
 @contextmanager
@@ -60,10 +64,10 @@ def spec(target: str, mine: Path) -> TargetSpec:
     return target_spec(target)
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", [*(one for one in TARGETS if one not in SLOW), *THOROUGH])
 def test_every_row_of_the_table_is_right(target: str, mine: Path) -> None:
     reach = served(mine) if target == "mcp forgets" else nullcontext(spec(target, mine))
-    limits = ENFORCED if target in ("persistent", "stateless") else PATIENT
+    limits = ENFORCED if target in CONTRACTS else PATIENT
     with reach as wanted:
         report = probe(wanted, limits)
     found = {f"{one.group}: {one.law}": one.found for one in report.findings}
@@ -76,4 +80,4 @@ def test_no_two_kinds_of_target_read_alike() -> None:
     columns = {target: tuple(expected(target).items()) for target in TARGETS}
     kinds = [target for target in TARGETS if target not in ("REPL", "mcp keeps")]
     assert len({columns[target] for target in kinds}) == len(kinds)
-    assert len(re.findall("^.+[|]", EXPECTED, re.MULTILINE)) == len(expected("jupyter"))
+    assert len(re.findall("^.+[|]", EXPECTED, re.MULTILINE)) == len(expected("persistent"))

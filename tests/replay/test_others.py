@@ -12,13 +12,20 @@ from hypothesis import strategies as st
 from okrt.analysis.missing import missing_variables
 from okrt.audit.traces import Trace, block
 from okrt.audit.verdict import audit_trace
-from okrt.errors import RuntimeFailure, SpecError, UsageError
+from okrt.errors import ContractError, RuntimeFailure, SpecError, UsageError
 from okrt.replay import replay, replaying
 from okrt.replay.summary import Missed, cells
 from okrt.run import TRIES, run_cases
-from okrt.runtimes.contracts import PERSISTENT, STATELESS
+from okrt.runtimes.contracts import (
+    CARRYOVER,
+    CARRYOVER_ANNOUNCED,
+    FILES,
+    PERSISTENT,
+    STATELESS,
+    ResetEvery,
+)
 from okrt.runtimes.host import ZygoteRuntime
-from okrt.types import Cue, Execution, Failure, Limits, Settings
+from okrt.types import Contract, Cue, Execution, Failure, Kept, Limits, Settings
 from tests.replay.recording import NAMED, OTHER, Short, again, expert, record
 from tests.toys import FAMILY
 
@@ -92,6 +99,62 @@ def test_a_departure_is_named(
     assert (found.departure.number, found.departure.departs) == expected[:2]
     assert expected[2] in found.departure.detail
     assert found.departure.steady
+
+
+CUT = "x = 1\nfor n in range(9): add(n)"
+LEAVE = "open('f', 'w').write('left')"
+READ = "try: print(open('f').read())\nexcept OSError: print('none')"
+SEE = "print('x' in globals())"
+BOUNDARIES = {
+    "carryover keeps, for one turn": (CARRYOVER, [CUT, SEE, SEE], (2, "output", "'True', 'False'")),
+    "carryover forgets": (CARRYOVER, ["x = 1", SEE, SEE], None),
+    "what carryover announces": (CARRYOVER_ANNOUNCED, [CUT, "1"], (1, "notes", "contract's note")),
+    "files last": (FILES, [LEAVE, READ, "x"], (2, "output", "'left', 'none'")),
+    "names do not": (FILES, ["x = 1", SEE, SEE], None),
+    "every second boundary": (ResetEvery(2), ["1", "x = 1", "print(x)"], None),
+    "every other boundary": (ResetEvery(2), ["x = 1", SEE, SEE], (2, "output", "'True', 'False'")),
+    "what is lost at it": (ResetEvery(2), ["x = 1", SEE, "print(x)"], (2, "output", "line 1")),
+}
+
+
+@pytest.mark.parametrize("name", BOUNDARIES)
+def test_what_a_contract_keeps_is_where_it_departs(runtime: ZygoteRuntime, name: str) -> None:
+    """Of what was recorded under `stateless`."""
+    contract, codes, expected = BOUNDARIES[name]
+    found = again(runtime, record(runtime, codes, STATELESS), contract)
+    if expected is None:
+        assert found.departure is None
+        assert found.faithful_turns == len(codes)
+    else:
+        assert found.departure is not None
+        assert (found.departure.number, found.departure.departs) == expected[:2]
+        assert expected[2] in found.departure.detail
+        assert found.departure.steady
+        assert found.faithful_turns == expected[0]
+
+
+@pytest.mark.parametrize("contract", [CARRYOVER_ANNOUNCED, FILES, ResetEvery(2)])
+def test_a_record_of_any_contract_repeats_itself_and_is_known_by_its_name(
+    runtime: ZygoteRuntime, contract: Contract
+) -> None:
+    """Its own contract is found to tell whether a departure under another is steady."""
+    recorded = record(runtime, [f"{LEAVE}\n{CUT}", READ, SEE, SEE], contract)
+    assert again(runtime, recorded, contract).departure is None
+    elsewhere = again(runtime, recorded, STATELESS)
+    assert elsewhere.departure is not None
+    assert elsewhere.departure.steady
+
+
+def test_a_contract_that_breaks_is_put_down_to_itself(runtime: ZygoteRuntime) -> None:
+    class Breaks:
+        name, notice, false_notice = "breaks", "Some.", "All."
+
+        def keeps(self, turn: int, last: Execution) -> Kept:
+            raise ZeroDivisionError("by zero")
+
+    recorded = record(runtime, ["x = 1", "print(x)"])
+    with pytest.raises(ContractError, match=r"Contract\.keeps raised ZeroDivisionError: by zero"):
+        again(runtime, recorded, Breaks())
 
 
 def test_a_timeout_is_a_departure(short: Short) -> None:

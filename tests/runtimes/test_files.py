@@ -19,6 +19,12 @@ from tests.runtimes.test_lifetime import descendants, eventually, eventually_sta
 
 LIST = "import os; print(sorted(os.listdir()))"
 every = pytest.mark.parametrize("tier", [*TIERS, "none"], indirect=True)
+closed = pytest.mark.parametrize(
+    "tier",
+    [*(pytest.param(one, marks=pytest.mark.thorough) for one in ("unsafe", "none")), "T0", "T1"],
+    indirect=True,
+)
+"""For what takes long: those without walls have no other machinery for it."""
 
 
 @pytest.fixture
@@ -63,7 +69,7 @@ def test_names_files_and_nothing_follow_each_other(tiered: ZygoteRuntime) -> Non
     ]
 
 
-@every
+@closed
 def test_a_session_has_one_directory_and_it_goes_with_it(
     tiered: ZygoteRuntime, tier: str, scratch: Path
 ) -> None:
@@ -80,7 +86,7 @@ def test_a_session_has_one_directory_and_it_goes_with_it(
     assert eventually(lambda: len(descendants(os.getpid()) - before) == rest)
 
 
-@every
+@closed
 def test_a_session_that_is_closed_while_its_next_process_starts_leaves_nothing(
     tiered: ZygoteRuntime, scratch: Path
 ) -> None:
@@ -93,7 +99,7 @@ def test_a_session_that_is_closed_while_its_next_process_starts_leaves_nothing(
     assert eventually_stable(lambda: len(descendants(os.getpid()) - before)) <= 2
 
 
-@every
+@closed
 def test_a_session_that_is_forgotten_leaves_nothing(
     tiered: ZygoteRuntime, tier: str, scratch: Path
 ) -> None:
@@ -104,7 +110,7 @@ def test_a_session_that_is_forgotten_leaves_nothing(
     assert eventually(lambda: directories(scratch) == [])
 
 
-@every
+@closed
 def test_sessions_do_not_meet_each_other_s_files(tiered: ZygoteRuntime) -> None:
     with tiered.open(FILES, {}, Limits()) as one, tiered.open(FILES, {}, Limits()) as other:
         for turn in range(3):
@@ -116,7 +122,7 @@ def test_sessions_do_not_meet_each_other_s_files(tiered: ZygoteRuntime) -> None:
     assert after.stdout == "[]\n"
 
 
-@every
+@closed
 def test_no_file_is_lost_where_a_process_cannot_be_had_at_once(
     tiered: ZygoteRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ from okrt.runtimes.laws import CLOSED, laws
 from okrt.runtimes.laws.law import Law, hold
 from okrt.runtimes.laws.memory import KEEPS, SURVIVES
 from okrt.runtimes.laws.sessions import SESSIONS
+from okrt.runtimes.laws.survival import OBEYS
 from okrt.types import Contract, Execution, Limits, Session
 
 Tools = Mapping[str, Callable[..., Any]]
@@ -304,7 +305,7 @@ def thinks(code: str) -> str:
     return code
 
 
-@pytest.mark.parametrize("law", [*KEEPS, *SURVIVES, *SESSIONS], ids=lambda law: law.name)
+@pytest.mark.parametrize("law", [*KEEPS, *SURVIVES, *SESSIONS, *OBEYS], ids=lambda law: law.name)
 def test_laws_hold_however_long_the_model_thinks(runtime: ZygoteRuntime, law: Law) -> None:
     hold(law, Fake(runtime, code=thinks))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from okrt import specs
+from okrt.probe.laws import TOOL
 from okrt.probe.target import Answer, Status, TargetSpec
 from okrt.runtimes.host import ZygoteRuntime
 from okrt.types import Contract, ExecutionStatus, Limits
@@ -10,6 +11,8 @@ from okrt.types import Session as RuntimeSession
 
 _BLOCK_S = 1.0
 """The time limit it is asked for: this runtime has none of its own, its caller sets one."""
+_CAP = 2
+"""Calls of `okrt.probe.laws.TOOL` that it lets a block make."""
 _STATUS: dict[ExecutionStatus, Status] = {
     "ok": "ok", "raised": "error", "cap": "error", "timeout": "timeout", "died": "died",
 }  # fmt: skip
@@ -33,8 +36,9 @@ class ContractTarget:
         self._runtime = ZygoteRuntime()
 
     def open(self) -> ContractSession:
-        limits = Limits(block_s=_BLOCK_S)
-        return ContractSession(self._runtime.open(self._contract, {}, limits))
+        limits = Limits(tool_cap=_CAP, block_s=_BLOCK_S)
+        tools = {TOOL: lambda: None}
+        return ContractSession(self._runtime.open(self._contract, tools, limits))
 
     def close(self) -> None:
         self._runtime.close()
