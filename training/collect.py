@@ -105,6 +105,7 @@ def _plan(options: argparse.Namespace, given: tuple[str, ...], runtime: Runtime)
         temperature=options.temperature,
         max_turns=options.max_turns,
         max_new_tokens=options.max_new_tokens,
+        tool_cap=options.tool_cap,
     )
     tier = specs.tier(options.tier, family)
     tokenizer, count = counter(options.tokenizer)
@@ -180,6 +181,7 @@ def _filters(options: argparse.Namespace) -> Filters:
         max_error_share=options.max_error_share,
         error_turns=slips if options.error_turns is None else options.error_turns,
         max_tokens=options.max_tokens,
+        refuse_loops=not options.keep_loops,
     )
 
 

@@ -79,6 +79,10 @@ def _add_players(group: Any) -> None:
     )  # fmt: skip
     defaults = Settings()
     group.add_argument("--temperature", type=_amount, default=defaults.temperature, metavar="T")
+    group.add_argument(
+        "--tool-cap", type=_count, metavar="N",
+        help="tool calls that a block may make; default: the tier's",
+    )  # fmt: skip
     group.add_argument("--max-turns", type=_count, default=defaults.max_turns, metavar="N")
     group.add_argument(
         "--max-new-tokens", type=_count, default=defaults.max_new_tokens, metavar="N"
@@ -104,6 +108,11 @@ def _add_filters(group: Any) -> None:
     group.add_argument(
         "--error-turns", type=_natural, metavar="N",
         help="turns with an error that always pass; default: 0, and 1 in an arm with errors",
+    )  # fmt: skip
+    group.add_argument(
+        "--keep-loops", action="store_true",
+        help="do not refuse what repeats itself: for lookup_control, whose right block is the same "
+        "in each turn",
     )  # fmt: skip
     group.add_argument(
         "--max-tokens", type=_count, default=defaults.max_tokens, metavar="N",

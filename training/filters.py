@@ -45,6 +45,9 @@ class Filters:
     a deliberate slip, which a tenth of a short episode would always refuse."""
     max_tokens: int = 16_384
     """The training window, in tokens of the whole conversation."""
+    refuse_loops: bool = True
+    """Departure: not where a family's right block is the same in each turn (`lookup_control`), so
+    that repeating oneself is no sign of being stuck."""
 
 
 def reasons(episode: Episode, tokens: int, filters: Filters) -> tuple[Reason, ...]:
@@ -65,7 +68,7 @@ def reasons(episode: Episode, tokens: int, filters: Filters) -> tuple[Reason, ..
     refused: dict[Reason, bool] = {
         "score": episode.outcome.score < filters.min_score,
         "finish": episode.trajectory.ending != "finished",
-        "loop": has_loop(turns),
+        "loop": filters.refuse_loops and has_loop(turns),
         "errors": errors > max(filters.max_error_share * len(turns), filters.error_turns),
         "window": tokens > filters.max_tokens,
     }

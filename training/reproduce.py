@@ -5,34 +5,39 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from okrt.errors import OkrtError, UsageError
-from okrt.store import Problem, read_episodes, read_run, replace_file
-from okrt.types import Episode
+from okrt.store import replace_file
 from training.collect_arguments import ARMS
 from training.tiny.making import (
     NOMINAL_MINUTES,
     Base,
+    Sizes,
     collect_traces,
-    command,
     make_checkpoint_of_base,
     run_all,
     say,
     sizes,
 )
 from training.tiny.page import page
-from training.tiny.play import EVALUATED
+from training.tiny.play import CAPPED, CONTROL, OWN, SLACK, TIGHT
+from training.tiny.sessions import play_missing
+from training.tiny.study import (
+    Study,
+    arm_sessions,
+    capped_sessions,
+    control_sessions,
+    extended_sessions,
+    other_sessions,
+)
 from training.tiny.tune import CONTRACTS, Tuning, tune
+from training.traces import COLLECT, read_record
 
-ROOT = Path(__file__).parents[1]
 ABLATED: dict[str, dict[str, Any]] = {
     "no-auxiliary-loss": {"looking_back": 0.0},
     "no-offset": {"offset": 0.0},
@@ -42,46 +47,6 @@ EXAMPLE = """\
 example: a trial of the machinery in some minutes; its models play badly
   python -m training.reproduce --out study/ --minutes 2 --seeds 1 --arms none --episodes 5
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Study:
-    """What is asked for, and where it is put."""
-
-    out: Path
-    seeds: tuple[int, ...]
-    arms: tuple[str, ...]
-    episodes: int
-    minutes: float
-    jobs: int
-    ablate: bool
-
-    @property
-    def command(self) -> str:
-        seeds, arms = ",".join(map(str, self.seeds)), ",".join(self.arms)
-        return (
-            f"python -m training.reproduce --out study/ --minutes {self.minutes:g} "
-            f"--seeds {seeds} --arms {arms} --episodes {self.episodes}"
-            f"{' --ablate' if self.ablate else ''}"
-        )
-
-    def made_by(self, seed: int, arm: str = "none") -> str:
-        return command(self.minutes, seed, arm)
-
-    def traces(self, arm: str) -> Path:
-        return self.out / f"traces-{arm}"
-
-    def base(self, seed: int) -> Path:
-        return self.out / f"base-{seed}"
-
-    def tuned(self, arm: str, seed: int, contract: str) -> Path:
-        return self.out / f"{arm}-{seed}" / f"tiny-{contract}"
-
-    def ablation(self, what: str) -> Path:
-        return self.out / f"base-{self.seeds[0]}-{what}"
-
-    def run(self, what: str) -> Path:
-        return self.out / "runs" / what
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -126,6 +91,16 @@ def _parser() -> argparse.ArgumentParser:
         "--ablate", action="store_true",
         help="also make the first seed's base without the auxiliary loss and without the offset",
     )  # fmt: skip
+    parser.add_argument(
+        "--extend", metavar="WHAT",
+        help="what else to make and play, separated by commas: arms, or single seeds of them "
+        "(none-1), over tool caps and further contracts; `caps`, fine-tunes of the first seed's "
+        "base that know several caps; `control`, such that know a family which carries nothing",
+    )  # fmt: skip
+    parser.add_argument(
+        "--extend-episodes", type=int, default=25, metavar="N",
+        help="a cell of those; of the control --episodes (default: %(default)s)",
+    )  # fmt: skip
     return parser
 
 
@@ -138,11 +113,16 @@ def _study(options: argparse.Namespace) -> Study:
         seeds = tuple(int(seed) for seed in options.seeds.split(","))
     except ValueError:
         raise UsageError(f"--seeds {options.seeds}: give whole numbers, such as 1,2,3") from None
-    if options.episodes < 1 or options.jobs < 1:
-        raise UsageError("--episodes and --jobs: give at least 1")
+    if min(options.episodes, options.extend_episodes, options.jobs) < 1:
+        raise UsageError("--episodes, --extend-episodes and --jobs: give at least 1")
+    extend = tuple(options.extend.split(",")) if options.extend else ()
+    known = [CAPPED, CONTROL, *arms, *(f"{arm}-{seed}" for arm in arms for seed in seeds)]
+    if unknown := sorted(set(extend) - set(known)):
+        raise UsageError(f"--extend {unknown[0]}: known here are {', '.join(known)}")
     return Study(
-        options.out, seeds, arms, options.episodes, options.minutes, options.jobs, options.ablate
-    )
+        options.out, seeds, arms, options.episodes, options.minutes, options.jobs, options.ablate,
+        extend, options.extend_episodes,
+    )  # fmt: skip
 
 
 def _reproduce(study: Study, write: Path | None) -> None:
@@ -150,8 +130,7 @@ def _reproduce(study: Study, write: Path | None) -> None:
     study.out.mkdir(parents=True, exist_ok=True)
     size = sizes(study.minutes)
     for arm in study.arms:
-        if not study.traces(arm).exists():
-            collect_traces(study.traces(arm), arm, size.pairs)
+        _collect_missing(study.traces(arm), arm, size.pairs)
     traces = study.traces(study.arms[0])
     bases = [
         Base(traces, seed, study.base(seed), size.base_most, size.base_last, study.made_by(seed))
@@ -167,8 +146,7 @@ def _reproduce(study: Study, write: Path | None) -> None:
             for seed in study.seeds
             for contract in CONTRACTS
         ]  # fmt: skip
-        for job in run_all(tune, [one for one in tunings if not one.out.exists()], study.jobs):
-            say(f"{job.out}: kept")
+        _tune_missing(tunings, study)
         _play(study, arm)
         _write(study, write)
     if study.ablate:
@@ -178,6 +156,7 @@ def _reproduce(study: Study, write: Path | None) -> None:
         ]
         _make_missing(ablated, study)
         _write(study, write)
+    _extend(study, size, write)
 
 
 def _make_missing(bases: Sequence[Base], study: Study) -> None:
@@ -186,62 +165,71 @@ def _make_missing(bases: Sequence[Base], study: Study) -> None:
         say(f"{job.out}: made")
 
 
+def _tune_missing(tunings: Sequence[Tuning], study: Study) -> None:
+    for job in run_all(tune, [one for one in tunings if not one.out.exists()], study.jobs):
+        say(f"{job.out}: kept")
+
+
 def _play(study: Study, arm: str) -> None:
-    """Plays an arm's cells, and once the base's own and the experts', by `pytest evals`."""
-    wanted = {
-        f"{arm}-{seed}": [f"{name}={study.tuned(arm, seed, name).resolve()}" for name in CONTRACTS]
-        for seed in study.seeds
-    }
-    wanted |= {f"base-{seed}": [f"base={study.base(seed).resolve()}"] for seed in study.seeds}
-    wanted["experts"] = [f"expert:{name}" for name in CONTRACTS]
-    missing = [(what, models) for what, models in wanted.items() if not _complete(study, what)]
-    with ThreadPoolExecutor(study.jobs) as pool:
-        list(pool.map(lambda one: _evaluate(study, *one), missing))
+    """Plays an arm's cells, and once the base's own and the experts'."""
+    play_missing([*arm_sessions(study, arm), *other_sessions(study)], study.jobs)
 
 
-def _complete(study: Study, what: str) -> bool:
-    folder = study.run(what)
-    return folder.is_dir() and read_run(folder).get("complete") is True
+def _extend(study: Study, size: Sizes, write: Path | None) -> None:
+    """Makes and plays the extension, writing the page after each of its parts."""
+    for arm, seed in study.extended:
+        play_missing(extended_sessions(study, arm, seed), study.jobs)
+        _write(study, write)
+    if CONTROL in study.extend:
+        own = study.traces(study.arms[0])
+        _collect_missing(study.traces(CONTROL), CONTROL, size.control_pairs)
+        _tune_joint(study, CONTROL, (own, study.traces(CONTROL)), size.control_steps)
+        play_missing(control_sessions(study), study.jobs)
+        _write(study, write)
+    if CAPPED in study.extend:
+        folders = {cap: study.traces(f"{CAPPED}-{cap}") for cap in (OWN, TIGHT, SLACK)}
+        for cap, folder in folders.items():
+            _collect_missing(folder, "rebuild", size.capped_pairs, cap)
+        _tune_joint(study, CAPPED, tuple(folders.values()), size.capped_steps)
+        play_missing(capped_sessions(study), study.jobs)
+        _write(study, write)
 
 
-def _evaluate(study: Study, what: str, models: Sequence[str]) -> None:
-    """Raises UsageError where pytest fails; its output stands beside the run."""
-    folder = study.run(what)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    log = folder.with_suffix(".log")
-    call = [sys.executable, "-m", "pytest", str(ROOT / "evals"), *EVALUATED]
-    call += ["--okrt-seeds", str(study.episodes), "--okrt-out", str(folder.resolve())]
-    call += [part for model in models for part in ("--model", model)]
-    with log.open("w", encoding="utf-8") as output:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        ended = subprocess.run(  # noqa: S603  # our own command
-            call, stdout=output, stderr=output, env=environment, check=False, cwd=ROOT
+def _collect_missing(folder: Path, arm: str, pairs: int, tool_cap: int | None = None) -> None:
+    """Collects traces, or goes on where that was broken off."""
+    if not (folder / COLLECT).exists() or not read_record(folder).survey.complete:
+        collect_traces(folder, arm, pairs, tool_cap)
+
+
+def _tune_joint(study: Study, what: str, folders: tuple[Path, ...], steps: int) -> None:
+    """Makes two fine-tunes of the first seed's base that learn several sets of traces."""
+    seed = study.seeds[0]
+    first, *beside = folders
+    tunings = [
+        Tuning(
+            study.base(seed), first, contract, seed, steps, study.tuned(what, seed, contract),
+            study.made_by(seed, what), tuple(beside),
         )
-    if ended.returncode:
-        raise UsageError(f"playing {what} failed; see {log}")
-    say(f"{what}: played")
+        for contract in CONTRACTS
+    ]  # fmt: skip
+    _tune_missing(tunings, study)
 
 
 def _write(study: Study, write: Path | None) -> None:
     file = write or study.out / "results.md"
-    played = {what: _episodes(study.run(what)) for what in _played(study)}
+    sessions = [
+        *(one for arm in study.arms for one in arm_sessions(study, arm)),
+        *other_sessions(study),
+        *(one for pair in study.pairs for one in extended_sessions(study, *pair)),
+        *capped_sessions(study),
+        *control_sessions(study),
+    ]
+    played = {one.run.name: one.found for one in sessions if one.complete}
     ablated = {what: study.ablation(what) for what in ABLATED if study.ablation(what).is_dir()}
     machine = f"{platform.machine()}, {os.cpu_count()} cores"
     text = page(study.command, machine, study.arms, study.seeds, played, study.base, ablated)
     replace_file(file, text.encode())
     say(f"{file}: written")
-
-
-def _played(study: Study) -> list[str]:
-    folders = [study.run(f"{arm}-{seed}") for arm in (*study.arms, "base") for seed in study.seeds]
-    return [
-        folder.name for folder in (*folders, study.run("experts")) if _complete(study, folder.name)
-    ]
-
-
-def _episodes(run: Path) -> list[Episode]:
-    return [found for found in read_episodes(run) if not isinstance(found, Problem)]
 
 
 if __name__ == "__main__":

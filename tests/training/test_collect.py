@@ -227,6 +227,28 @@ def test_arguments_that_make_no_sense(tmp_path: Path, arguments: list[str]) -> N
     assert not (tmp_path / "t").exists()
 
 
+def test_what_repeats_itself_by_design_is_kept_if_asked_for(tmp_path: Path) -> None:
+    """The right block of the control is the same each turn."""
+    control = ["--family", "lookup_control", "--tier", "micro", "--pairs", "1", "--max-tries", "1"]
+    assert main([*control, "--out", str(tmp_path / "refused")]) == 1
+    refused = read_record(tmp_path / "refused").survey.refusals
+    assert {reasons["loop"] for reasons in refused.values()} == {1}
+    assert main([*control, "--keep-loops", "--out", str(tmp_path / "kept")]) == 0
+    assert not read_record(tmp_path / "kept").settings.filters.refuse_loops
+    assert len(read_pairs(tmp_path / "kept")) == 1
+
+
+def test_a_cap_of_ones_own_is_told_and_held(tmp_path: Path) -> None:
+    capped = ["--tier", "micro", "--pairs", "1", "--tool-cap", "4", "--out", str(tmp_path / "t")]
+    assert main(capped) == 0
+    pairs = read_pairs(tmp_path / "t")
+    assert pairs.settings.episode.tool_cap == 4
+    (trajectory,) = [one.trajectory for one in pairs.persistent]
+    assert trajectory is not None
+    assert "at most 4 tool calls" in trajectory.prompt
+    assert max(len(one.execution.calls) for one in trajectory.turns if one.execution) <= 4
+
+
 def test_other_settings_and_other_folders(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -84,6 +84,7 @@ def test_four_alike_in_a_row_are_a_loop() -> None:
     assert not has_loop([same] * 3)
     assert not has_loop([same, same, same, other, same, same, same])
     assert reasons(episode(*[same] * 4), 10, FILTERS) == ("loop",)
+    assert reasons(episode(*[same] * 4), 10, replace(FILTERS, refuse_loops=False)) == ()
 
 
 def test_the_same_block_that_shows_something_new_is_no_loop() -> None:

@@ -8,12 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from okrt import specs
-from okrt.run import Case, run_cases
-from okrt.runtimes.host import ZygoteRuntime
-from okrt.types import Episode, Settings
+from okrt.types import Episode
 from training import reproduce
-from training.reproduce import Study, main
+from training.reproduce import main
 from training.tiny.page import page
 from training.tiny.results import (
     CELLS,
@@ -25,28 +22,8 @@ from training.tiny.results import (
     findings,
     plain_table,
 )
-
-FAMILY = specs.family("opaque_knapsack")
-SETTINGS = Settings(max_turns=12)
-
-
-@pytest.fixture(scope="module")
-def episodes() -> list[Episode]:
-    """Of experts that stand for models trained under their contracts."""
-    found: list[Episode] = []
-    with ZygoteRuntime() as runtime:
-        for trained, run in CELLS:
-            spec = specs.model_spec(f"{trained}=expert:{trained},recovery=retry")
-            agent = specs.load_model(spec, SETTINGS, FAMILY.name)
-            cases = (
-                Case(
-                    FAMILY, FAMILY.task(seed, "micro"), specs.CONTRACTS[run],
-                    agent.card, agent.model, SETTINGS,
-                )
-                for seed in range(12)
-            )  # fmt: skip
-            found += run_cases(cases, runtime)
-    return found
+from training.tiny.sessions import Session
+from training.tiny.study import Study
 
 
 @pytest.fixture(scope="module")
@@ -159,14 +136,13 @@ def test_models_are_found_from_wherever_they_are_played(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    asked: dict[str, list[str]] = {}
-    monkeypatch.setattr(
-        reproduce, "_evaluate", lambda study, what, models: asked.update({what: models})
-    )
+    asked: list[Session] = []
+    monkeypatch.setattr(reproduce, "play_missing", lambda sessions, jobs: asked.extend(sessions))
     reproduce._play(Study(Path("study"), (7,), ("none",), 1, 1.0, 1, False), "none")
-    assert asked["experts"] == ["expert:persistent", "expert:stateless"]
-    assert asked["none-7"][0] == f"persistent={tmp_path}/study/none-7/tiny-persistent"
-    assert asked["base-7"] == [f"base={tmp_path}/study/base-7"]
+    models = {one.run.name: one.models for one in asked}
+    assert models["experts"] == ("expert:persistent", "expert:stateless")
+    assert models["none-7"][0] == f"persistent={tmp_path}/study/none-7/tiny-persistent"
+    assert models["base-7"] == (f"base={tmp_path}/study/base-7",)
 
 
 @pytest.mark.parametrize(
@@ -175,6 +151,11 @@ def test_models_are_found_from_wherever_they_are_played(
         (["--arms", "none,many"], "--arms many: known are none, errors, rebuild"),
         (["--seeds", "1,x"], "--seeds 1,x: give whole numbers"),
         (["--episodes", "0"], "give at least 1"),
+        (["--extend-episodes", "0"], "give at least 1"),
+        (
+            ["--arms", "none", "--seeds", "2", "--extend", "none,none-1"],
+            "--extend none-1: known here are caps, control, none, none-2",
+        ),
         (["--minutes", "-1"], "--minutes -1: give more than 0"),
     ],
 )

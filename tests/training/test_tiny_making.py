@@ -11,7 +11,7 @@ import pytest
 from okrt import specs
 from okrt.errors import SpecError
 from okrt.models.checkpoint import checkpoint_digest, read_note
-from okrt.types import Settings
+from okrt.types import Episode, Settings, Split
 from training import collect
 from training.tiny import tune
 from training.tiny.__main__ import main
@@ -83,6 +83,43 @@ def test_the_log_holds_losses_and_trials(tuned: list[Path]) -> None:
         assert first["loss"] > 0
         assert sorted(trial["tried"] for trial in trials) == [2, 3]
         assert all(0 <= trial["score"] <= 1 for trial in trials)
+
+
+@pytest.mark.thorough
+def test_several_sets_of_traces_are_learnt_together(
+    traces: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another family, and another cap: each is trained on, tried at home and noted."""
+    sets = {
+        "control": ["--family", "lookup_control", "--keep-loops"],
+        "capped": ["--tool-cap", "4"],
+    }
+    for name, more in sets.items():
+        command = ["--tier", "micro", "--pairs", "2", "--temperature", "0", *more]
+        assert collect.main([*command, "--out", str(tmp_path / name)]) == 0
+    tried: list[tuple[object, object]] = []
+
+    def trial(
+        folder: Path, home: str, split: Split, seeds: range, *, family: str, tool_cap: int | None
+    ) -> list[Episode]:
+        tried.append((family, tool_cap))
+        return play(folder, home, split, seeds, SHORT, family=family, tool_cap=tool_cap)
+
+    monkeypatch.setattr(tune, "play", trial)
+    monkeypatch.setattr(tune, "VALIDATION", range(1))
+    monkeypatch.setattr(tune, "VALIDATION_BESIDE", range(1))
+    beside = (tmp_path / "control", tmp_path / "capped")
+    job = Tuning(base, traces, "persistent", 1, 2, tmp_path / "tuned", "a command", beside)
+    tune.tune(job)
+    knapsack, control = "opaque_knapsack", "lookup_control"
+    assert tried[:3] == [(knapsack, None), (control, None), (knapsack, 4)]
+    note = json.loads((job.out / "okrt.json").read_text())
+    assert [one["family"] for one in note["beside"]] == [control, knapsack]
+    assert [one["tool_cap"] for one in note["beside"]] == [None, 4]
+    assert note["traces"]["pairs"] == 4
+    assert all(one["loss_tokens"] > 0 for one in note["beside"])
+    trials = [json.loads(line) for line in (job.out / "log.jsonl").read_text().splitlines()][1:]
+    assert all(len(one["beside"]) == 2 for one in trials)
 
 
 def test_what_is_made_is_a_model_to_evaluate(tuned: list[Path]) -> None:

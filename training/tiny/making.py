@@ -23,13 +23,18 @@ from training.dataset import Pairs, read_pairs
 from training.tiny import documents
 from training.tiny.base import LAST, MOST, RECIPE, make_base
 from training.tiny.loop import OFFSET, SPREAD, Step, keep_memory
-from training.tiny.play import SETTINGS, TIER
+from training.tiny.play import CONTROL, CONTROL_FAMILY, SETTINGS, TIER
 from training.tiny.tune import Log, end_with_parent, publish, save
 from training.tiny.vocabulary import make_tokenizer
 
 NOMINAL_MINUTES = 35.0
 """CPU minutes that the steps below took, all in all, on the machine they were chosen on."""
 TUNE_STEPS, PAIRS = 700, 1500
+CONTROL_STEPS, CONTROL_PAIRS = 800, 150
+"""Of the fine-tunes that learn the control beside the knapsack. With these, about as many traces of
+the knapsack are learnt as without the control."""
+CAPPED_STEPS, CAPPED_PAIRS = 800, 500
+"""Of the fine-tunes that learn several tool caps; pairs of each cap."""
 Job = TypeVar("Job")
 
 
@@ -39,6 +44,10 @@ class Sizes:
     base_last: int
     tune_steps: int
     pairs: int
+    control_steps: int
+    control_pairs: int
+    capped_steps: int
+    capped_pairs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +80,10 @@ def sizes(minutes: float) -> Sizes:
         max(round(LAST * scale), 1),
         max(round(TUNE_STEPS * scale), 2),
         max(round(PAIRS * scale), 1),
+        max(round(CONTROL_STEPS * scale), 2),
+        max(round(CONTROL_PAIRS * scale), 1),
+        max(round(CAPPED_STEPS * scale), 2),
+        max(round(CAPPED_PAIRS * scale), 1),
     )
 
 
@@ -80,9 +93,17 @@ def command(minutes: float, seed: int, arm: str = "none") -> str:
     return text if arm == "none" else f"{text} --arm {arm}"
 
 
-def collect_traces(folder: Path, arm: str, pairs: int) -> None:
-    """Fills a traces folder. Raises: UsageError where collecting fails; it has said why."""
-    arguments = ["--tier", TIER, "--pairs", str(pairs), "--out", str(folder), "--arm", arm]
+def collect_traces(folder: Path, arm: str, pairs: int, tool_cap: int | None = None) -> None:
+    """Fills a traces folder: of an arm, or of the control, whose right block is the same each turn.
+
+    Raises:
+        UsageError: collecting fails; it has said why.
+    """
+    of_arm = ["--arm", arm]
+    of_control = ["--family", CONTROL_FAMILY, "--keep-loops"]
+    arguments = ["--tier", TIER, "--pairs", str(pairs), "--out", str(folder)]
+    arguments += of_control if arm == CONTROL else of_arm
+    arguments += [] if tool_cap is None else ["--tool-cap", str(tool_cap)]
     arguments += ["--temperature", f"{SETTINGS.temperature:g}", "--in-flight", "8"]
     arguments += ["--max-turns", str(SETTINGS.max_turns)]
     arguments += ["--max-new-tokens", str(SETTINGS.max_new_tokens)]

@@ -5,8 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from okrt.analysis.rows import row
 from okrt.types import Episode
-from training.tiny.play import SETTINGS, TIER
+from training.tiny import control, extension
+from training.tiny.play import (
+    CAPPED,
+    CONTROL,
+    CONTROL_FAMILY,
+    OWN,
+    SETTINGS,
+    SLACK,
+    TIER,
+    TIGHT,
+)
 from training.tiny.results import (
     Played,
     arm_table,
@@ -16,15 +27,45 @@ from training.tiny.results import (
     findings,
     plain_table,
 )
+from training.tiny.swept import Swept
 
 ARM_TEXTS = {
     "none": "No slips in the traces: the headline.",
     "errors": "Slips in 30% of the traces, repaired without rebuilding state.",
     "rebuild": "Slips in 30% of the traces, repaired by rebuilding state from the conversation.",
 }
+NOT_MEASURED = "Not measured."
+CAPS_TEXT = (
+    f"The tier's own cap is {OWN} calls a block; {TIGHT} is tight, {SLACK} slack. A cap stands in "
+    "the prompt. What is compared is compared on the tasks that all cells have."
+)
+CAPPED_TEXT = (
+    "Two further fine-tunes of the first seed's base, on traces of arm `rebuild` under all three "
+    "caps, whose blocks heed the cap that they are told."
+)
+TURNS = (
+    "Seen in the transcripts of these experts: in stateless, every second block of the persistent "
+    "idiom misses a name, and the one after it writes all state again. That takes tokens; under "
+    f"cap {TIGHT} it takes so many of the {SETTINGS.max_turns} turns that few are left to take "
+    "items in, and quality goes. So a cap binds here by the turns that a task takes. In the "
+    "published study it also cut blocks that wanted more calls; these blocks heed it, and where "
+    "none is cut, carryover has nothing to carry."
+)
+UNKNOWN_CAP = (
+    "These models have read one number where the prompt states the cap, and have seen no block "
+    "that a cap cut. Seen in transcripts of the persistent-trained model of `none-1`, at home: "
+    "under 3 and 25 it writes no block that calls a tool; under 4 its first block, of five calls, "
+    "is cut, and then it writes no Python any more. So at such caps nothing can be said of a gap."
+)
+CONTROL_TEXT = (
+    f"Two further fine-tunes of the first seed's base, each of which learnt `{CONTROL_FAMILY}` "
+    "together with the knapsack, from that family's traces under its contract. There nothing has "
+    "to be carried from turn to turn, so that a contrast between the runtimes must vanish."
+)
 MEANS = (
-    "These models have under a million parameters, know one family of tasks and nothing else. They "
-    "show what training traces alone can bring about, not how large it is in another model.",
+    "These models have under a million parameters, know one family of tasks (those of the control "
+    "two) and nothing else. They show what training traces alone can bring about, not how large it "
+    "is in another model.",
     "What a model does after a loss is what its traces taught it; hence the arms. Where they held "
     "no repair, it writes the same blocks over again until its turns are used up, and the quality "
     "does not hold. The study's model was pretrained and knew repairs that no trace had shown it.",
@@ -53,7 +94,9 @@ def page(
         machine: on which it was made.
         arms: asked for.
         seeds: of training.
-        played: episodes of `ARM-SEED`, `base-SEED` and `experts`, as far as they were played.
+        played: episodes of `ARM-SEED`, `base-SEED` and `experts`, of `ARM-SEED-caps` and
+            `ARM-SEED-contracts`, of `caps`, `caps-contracts` and `caps-experts`, of `control` and
+            `control-knapsack`, as far as they were played.
         base: where the base of a seed is.
         ablated: bases that lack something.
     """
@@ -71,6 +114,8 @@ def page(
     ]
     for arm in arms:
         lines += [f"## Arm `{arm}`", "", ARM_TEXTS[arm], "", *_arm(arm, seeds, played)]
+    lines += _caps(arms, seeds, played)
+    lines += ["## The control", "", CONTROL_TEXT, "", *_control(played)]
     lines += _others(seeds, played, base, ablated)
     lines += ["## What this does and does not mean", "", *(f"- {text}" for text in MEANS)]
     return "\n".join(lines) + "\n"
@@ -79,7 +124,7 @@ def page(
 def _arm(arm: str, seeds: Sequence[int], played: Mapping[str, Sequence[Episode]]) -> list[str]:
     found = [seed for seed in seeds if f"{arm}-{seed}" in played]
     if not found:
-        return ["Not measured.", ""]
+        return [NOT_MEASURED, ""]
     sets = [Played(played[f"{arm}-{seed}"]) for seed in found]
     count = len(sets[0].episodes["persistent", "persistent"])
     named = ", ".join(map(str, found))
@@ -94,6 +139,46 @@ def _arm(arm: str, seeds: Sequence[int], played: Mapping[str, Sequence[Episode]]
         *findings(sets),
         "",
     ]
+
+
+def _caps(
+    arms: Sequence[str], seeds: Sequence[int], played: Mapping[str, Sequence[Episode]]
+) -> list[str]:
+    lines = ["## Tool caps and further contracts", "", CAPS_TEXT, ""]
+    lines += ["### Models that know several caps", "", CAPPED_TEXT, ""]
+    if CAPPED in played:
+        episodes = (*played[CAPPED], *played.get(f"{CAPPED}-contracts", ()))
+        lines += extension.section([Swept(seeds[0], map(row, episodes))])
+    else:
+        lines += [NOT_MEASURED, ""]
+    if experts := played.get(f"{CAPPED}-experts"):
+        lines += ["The experts that wrote their traces; no evidence about models:", ""]
+        lines += [*extension.caps_table([Swept(seeds[0], map(row, experts))]), "", TURNS, ""]
+    for arm in arms:
+        lines += [f"### Models that know one cap, arm `{arm}`", ""]
+        lines += _extended(arm, seeds, played)
+    return lines
+
+
+def _extended(arm: str, seeds: Sequence[int], played: Mapping[str, Sequence[Episode]]) -> list[str]:
+    """The cells of the cap that they know are those of the arm's own table."""
+    found = []
+    for seed in seeds:
+        parts = [f"{arm}-{seed}", f"{arm}-{seed}-caps", f"{arm}-{seed}-contracts"]
+        if all(part in played for part in parts[:2]):
+            every = (episode for part in parts for episode in played.get(part, ()))
+            found.append(Swept(seed, map(row, every)))
+    if not found:
+        return [NOT_MEASURED, ""]
+    seen = [] if all(one.plays(TIGHT, SLACK) for one in found) else [UNKNOWN_CAP, ""]
+    named = ", ".join(str(one.seed) for one in found)
+    return [f"Training seeds {named}.", "", *seen, *extension.section(found)]
+
+
+def _control(played: Mapping[str, Sequence[Episode]]) -> list[str]:
+    if CONTROL not in played:
+        return [NOT_MEASURED, ""]
+    return control.section(played[CONTROL], played.get(f"{CONTROL}-knapsack", ()))
 
 
 def _others(

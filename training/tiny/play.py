@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -13,6 +14,14 @@ from okrt.runtimes.host import ZygoteRuntime
 from okrt.types import Episode, Settings, Split, Turn
 
 FAMILY, TIER = "opaque_knapsack", "micro"
+CONTROL, CONTROL_FAMILY = "control", "lookup_control"
+"""What stands where an arm's name does for models that learnt a state-free family besides."""
+CAPPED = "caps"
+"""Likewise for models whose traces were made under several tool caps."""
+CAPS = (3, 6, 25)
+"""A tight one, under which a task takes twice the turns; the tier's own, under which the traces of
+the arms were made; and a slack one, under which a block or two do all."""
+TIGHT, OWN, SLACK = CAPS
 SETTINGS = Settings(temperature=0.0, max_turns=12, max_new_tokens=240)
 """Greedy; a model that has gone astray ends soon. The prompt names the turns, so they hold in
 training too."""
@@ -35,19 +44,22 @@ def play(
     seeds: Iterable[int],
     settings: Settings = SETTINGS,
     in_flight: int = 32,
+    family: str = FAMILY,
+    tool_cap: int | None = None,
 ) -> list[Episode]:
     """Returns the episodes of a checkpoint under a contract, in seed order.
 
     Raises:
         okrt.errors.OkrtError: the checkpoint or the sandbox cannot be had.
     """
-    family = specs.family(FAMILY)
-    agent = specs.load_model(specs.model_spec(f"model={checkpoint}"), settings, FAMILY)
+    settings = replace(settings, tool_cap=tool_cap)
+    played = specs.family(family)
+    agent = specs.load_model(specs.model_spec(f"model={checkpoint}"), settings, family)
     under = specs.contract(contract)
     cases = (
         Case(
-            family,
-            specs.make_task(family, seed, TIER, split),
+            played,
+            specs.make_task(played, seed, TIER, split),
             under,
             agent.card,
             agent.model,

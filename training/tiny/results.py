@@ -38,11 +38,11 @@ class Played:
         return table.cells
 
     def score(self, trained: str, run: str) -> float:
-        return _known(self.cells[trained, run].score.value)
+        return known(self.cells[trained, run].score.value)
 
     def ratio(self, above: tuple[str, str], below: tuple[str, str], tokens: str) -> float:
         """Returns a ratio of mean tokens; `tokens` is the cell's field."""
-        one, other = (_known(getattr(self.cells[cell], tokens)) for cell in (above, below))
+        one, other = (known(getattr(self.cells[cell], tokens)) for cell in (above, below))
         return one / other
 
     @property
@@ -132,17 +132,17 @@ def arm_table(played: Sequence[Played]) -> list[str]:
     for trained, run in CELLS:
         cells = [one.cells[trained, run] for one in played]
         episodes = [one.episodes[trained, run] for one in played]
-        ended = [1 - _known(cell.censored_share) for cell in cells]
+        ended = [1 - known(cell.censored_share) for cell in cells]
         figures = [
-            _seeds(ended, "{:.0%}"),
-            _seeds([_known(cell.score.value) for cell in cells], "{:.3f}"),
-            _seeds([_known(cell.relative_score.value) for cell in cells], "{:.2f}"),
-            _seeds([_known(cell.missing_variable_rate.value) for cell in cells], "{:.0%}"),
-            _seeds([_known(cell.lost_rate.value) for cell in cells], "{:.0%}"),
-            _seeds([bad_paste_rate(some) for some in episodes], "{:.0%}"),
-            _seeds([_known(cell.turns) for cell in cells], "{:.1f}"),
-            _seeds([_known(cell.completion_tokens) for cell in cells], "{:.0f}"),
-            _seeds([_known(cell.total_tokens) for cell in cells], "{:.0f}"),
+            mean_and_each(ended, "{:.0%}"),
+            mean_and_each([known(cell.score.value) for cell in cells], "{:.3f}"),
+            mean_and_each([known(cell.relative_score.value) for cell in cells], "{:.2f}"),
+            mean_and_each([known(cell.missing_variable_rate.value) for cell in cells], "{:.0%}"),
+            mean_and_each([known(cell.lost_rate.value) for cell in cells], "{:.0%}"),
+            mean_and_each([bad_paste_rate(some) for some in episodes], "{:.0%}"),
+            mean_and_each([known(cell.turns) for cell in cells], "{:.1f}"),
+            mean_and_each([known(cell.completion_tokens) for cell in cells], "{:.0f}"),
+            mean_and_each([known(cell.total_tokens) for cell in cells], "{:.0f}"),
         ]
         lines.append(f"| {trained} → {run} | {' | '.join(figures)} |")
     return lines
@@ -168,10 +168,9 @@ def at_home(played: Sequence[Played], experts: Played) -> list[str]:
     for contract in (CELLS[0][0], CELLS[2][0]):
         expert = experts.cells[f"expert:{contract}", contract]
         cells = [one.cells[contract, contract] for one in played]
-        ended = [1 - _known(cell.censored_share) for cell in cells]
+        ended = [1 - known(cell.censored_share) for cell in cells]
         reached = [
-            _known(cell.relative_score.value) / _known(expert.relative_score.value)
-            for cell in cells
+            known(cell.relative_score.value) / known(expert.relative_score.value) for cell in cells
         ]
         good = [end >= 0.95 and share >= 0.85 for end, share in zip(ended, reached, strict=True)]
         lines.append(
@@ -220,10 +219,10 @@ def plain_table(played: Played) -> list[str]:
         score = cell.score
         interval = "" if score.low is None else f" [{score.low:.3f}, {score.high:.3f}]"
         lines.append(
-            f"| {model} → {run} | {1 - _known(cell.censored_share):.0%} "
-            f"| {_known(score.value):.3f}{interval} | {_known(cell.relative_score.value):.2f} "
-            f"| {_known(cell.missing_variable_rate.value):.0%} "
-            f"| {_known(cell.completion_tokens):.0f} |"
+            f"| {model} → {run} | {1 - known(cell.censored_share):.0%} "
+            f"| {known(score.value):.3f}{interval} | {known(cell.relative_score.value):.2f} "
+            f"| {known(cell.missing_variable_rate.value):.0%} "
+            f"| {known(cell.completion_tokens):.0f} |"
         )
     return lines
 
@@ -244,10 +243,10 @@ def _messages(episode: Episode) -> list[tuple[str, str]]:
 
 
 def _missing(played: Played, cell: tuple[str, str]) -> float:
-    return _known(played.cells[cell].missing_variable_rate.value)
+    return known(played.cells[cell].missing_variable_rate.value)
 
 
-def _known(value: float | None) -> float:
+def known(value: float | None) -> float:
     """Returns a figure that every episode of the study has.
 
     Raises:
@@ -258,7 +257,8 @@ def _known(value: float | None) -> float:
     return value
 
 
-def _seeds(values: Sequence[float], form: str) -> str:
+def mean_and_each(values: Sequence[float], form: str) -> str:
+    """Returns the mean over the training seeds and, if there are several, each one's value."""
     shown = [form.format(value) for value in values]
     return shown[0] if len(shown) == 1 else f"{form.format(fmean(values))} ({', '.join(shown)})"
 

@@ -7,10 +7,13 @@ import multiprocessing
 import shutil
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from random import Random
+from statistics import fmean
 from typing import Any, Literal
 
 import msgspec
@@ -29,6 +32,8 @@ CANDIDATES = (0.7, 0.85, 1.0)
 """When, as shares of the steps, a checkpoint is saved and tried at home."""
 VALIDATION = range(32)
 """Seeds of the split `val`."""
+VALIDATION_BESIDE = range(8)
+"""Likewise, of each further set of traces."""
 CONTRACTS: tuple[Literal["persistent", "stateless"], ...] = ("persistent", "stateless")
 EVERY = 25
 """Steps between two lines of the log."""
@@ -45,6 +50,8 @@ class Tuning:
     steps: int
     out: Path
     command: str = ""
+    beside: tuple[Path, ...] = ()
+    """Traces of further families or tool caps, learnt together with the first."""
 
 
 class Log:
@@ -68,7 +75,8 @@ class Log:
 def tune(job: Tuning) -> None:
     """Trains, tries the candidates at home, and keeps the best in `job.out`, which appears whole.
 
-    The home of a mixed model is stateless, where it has to know which contract holds.
+    The home of a mixed model is stateless, where it has to know which contract holds. Examples of
+    several families are shuffled together, each trace as often as any other.
 
     Raises:
         okrt.errors.UsageError: the traces cannot be trained on.
@@ -81,9 +89,10 @@ def tune(job: Tuning) -> None:
     log = Log(work / "log.jsonl")
     tokenizer = PreTrainedTokenizerFast.from_pretrained(job.base)
     model = Qwen3ForCausalLM.from_pretrained(job.base, dtype=torch.float32)
-    pairs = read_pairs(job.traces)
-    chosen = select(pairs, job.contract, "episodes", tokenizer)
-    lengths = _lengths(pairs, chosen)
+    found = [read_pairs(folder) for folder in (job.traces, *job.beside)]
+    sets = [(pairs, select(pairs, job.contract, "episodes", tokenizer)) for pairs in found]
+    examples = [example for _, chosen in sets for example in chosen.encoded]
+    lengths = [length for pairs, chosen in sets for length in _lengths(pairs, chosen)]
     due = {max(round(share * job.steps), 1) - 1 for share in CANDIDATES}
 
     def after(step: Step) -> None:
@@ -93,23 +102,35 @@ def tune(job: Tuning) -> None:
             save(model, tokenizer, work / f"step-{step.number + 1}")
 
     padding, rng = int(tokenizer.pad_token_id), Random(f"tune/{job.seed}")
-    source = batches(chosen.encoded, lengths, ROWS, padding, rng)
+    source = batches(examples, lengths, ROWS, padding, rng)
     train(model, source, job.steps, RECIPE, after)
-    best = _choose(work, job, log)
+    best = _choose(work, job, found, log)
+    first, *beside = sets
     note = {
         "trained_under": job.contract,
-        "tiers": [pairs.settings.tier],
+        "tiers": sorted({pairs.settings.tier for pairs in found}),
         "seed": job.seed,
-        "arm": pairs.settings.arm,
+        "arm": first[0].settings.arm,
         "steps": job.steps,
         "kept": best.name,
         "base": checkpoint_digest(job.base),
-        "traces": {"digest": pairs.digest, "pairs": len(pairs), "loss_tokens": chosen.loss_tokens},
+        "traces": _traces(*first),
+        **({"beside": [_traces(*one, named=True) for one in beside]} if beside else {}),
         "command": job.command,
         "versions": {name: metadata.version(name) for name in ("okrt", "torch", "transformers")},
     }
     publish(best, log.file, note, job.out)
     shutil.rmtree(work)
+
+
+def _traces(pairs: Pairs, chosen: Selection, named: bool = False) -> dict[str, Any]:
+    family, tool_cap = pairs.settings.family, pairs.settings.episode.tool_cap
+    return {
+        **({"family": family, "tool_cap": tool_cap} if named else {}),
+        "digest": pairs.digest,
+        "pairs": len(pairs),
+        "loss_tokens": chosen.loss_tokens,
+    }
 
 
 def end_with_parent() -> None:
@@ -129,15 +150,22 @@ def _lengths(pairs: Pairs, chosen: Selection) -> list[int]:
     return [characters[episode.task.id] for episode in chosen.episodes]
 
 
-def _choose(work: Path, job: Tuning, log: Log) -> Path:
-    """Returns the candidate with the best mean score at home; of equals the latest."""
+def _choose(work: Path, job: Tuning, found: Sequence[Pairs], log: Log) -> Path:
+    """Returns the candidate with the best mean score at home, each set of traces weighing the same;
+    of equals the latest."""
     home = "stateless" if job.contract == "mixed" else job.contract
     scores: dict[int, float] = {}
+    first, *others = [
+        partial(play, family=one.settings.family, tool_cap=one.settings.episode.tool_cap)
+        for one in found
+    ]
     for folder in work.glob("step-*"):
-        episodes = play(folder, home, "val", VALIDATION)
+        episodes = first(folder, home, "val", VALIDATION)
         number = int(folder.name.removeprefix("step-"))
-        scores[number] = mean_score(episodes)
-        log.line(tried=number, score=scores[number], bad_pastes=bad_paste_rate(episodes))
+        beside = [mean_score(other(folder, home, "val", VALIDATION_BESIDE)) for other in others]
+        scores[number] = fmean([mean_score(episodes), *beside])
+        more = {"beside": beside} if beside else {}
+        log.line(tried=number, score=scores[number], bad_pastes=bad_paste_rate(episodes), **more)
     best = max(scores, key=lambda number: (scores[number], number))
     return work / f"step-{best}"
 
