@@ -36,7 +36,7 @@ def test_a_flood_is_cut_and_counted(attack: Attack, code: str) -> None:
 
 
 def test_a_giant_error_is_cut(attack: Attack) -> None:
-    block = attack("raise ValueError('x' * (1 << 25))")
+    block = attack("raise ValueError('x' * (1 << 25))", limits=Limits(block_s=5))
     assert (block.status, block.error_type) == ("raised", "ValueError")
     assert block.error is not None
     assert len(block.error) < 50_000
