@@ -67,8 +67,11 @@ MEANS = (
     "two) and nothing else. They show what training traces alone can bring about, not how large it "
     "is in another model.",
     "What a model does after a loss is what its traces taught it; hence the arms. Where they held "
-    "no repair, it writes the same blocks over again until its turns are used up, and the quality "
-    "does not hold. The study's model was pretrained and knew repairs that no trace had shown it.",
+    "no repair, or repairs that rebuild nothing, it writes the same blocks over again until its "
+    "turns are used up, and the quality does not hold. Where they rebuilt state, its transcripts "
+    "show a missed name in every second block and all state written again in the next: part of the "
+    "score is kept, at a price in tokens, and the turns run out. The study's model was pretrained "
+    "and knew repairs that no trace had shown it.",
     "The base sees no task, but three departures from plain training made copying emerge in "
     "minutes: embeddings of length one at the start, one random vector added to all of them, and "
     "an auxiliary loss for the tokens just before. Their effect on the contrast itself is unknown.",
