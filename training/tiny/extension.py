@@ -92,7 +92,9 @@ def contracts_table(swept: Sequence[Swept], caps: Sequence[int]) -> list[str]:
                 gain = mean_and_each([known(found.value) for found in gains], "{:+.3f}")
             if contract in FURTHER:
                 share = ", ".join(
-                    _share(one.recovered(cap, contract)) if one.has_gap(cap) else "no gap"
+                    interval(one.recovered(cap, contract), "{:.0%}")
+                    if one.has_gap(cap)
+                    else "no gap"
                     for one in swept
                 )
             lines.append(
@@ -137,14 +139,6 @@ def finding(claim: Claim, swept: Sequence[Swept]) -> str:
     )
     seeds = f"{words.count('shown')} of {len(words)} seeds"
     return f"- **{together(words)}** ({seeds}): {claim.text} Found: {found}."
-
-
-def _share(estimate: Estimate) -> str:
-    if estimate.value is None:
-        return "-"
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.0%} [-]"
-    return f"{estimate.value:.0%} [{estimate.low:.0%}, {estimate.high:.0%}]"
 
 
 def _most(cell: Cell, cap: int) -> str:

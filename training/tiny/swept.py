@@ -171,13 +171,15 @@ def together(words: Sequence[Word]) -> Word:
     return words[0] if len(set(words)) == 1 else "undecided"
 
 
-def interval(estimate: Estimate) -> str:
-    """Returns a difference with its interval, as far as there is one."""
+def interval(estimate: Estimate, form: str = "{:+.3f}") -> str:
+    """Returns a difference, or what else has the form, with its interval, as far as there is
+    one."""
     if estimate.value is None:
         return "-"
     if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:+.3f} [-]"
-    return f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"
+        return f"{form.format(estimate.value)} [-]"
+    low, high = form.format(estimate.low), form.format(estimate.high)
+    return f"{form.format(estimate.value)} [{low}, {high}]"
 
 
 def _percent(one: Swept, cap: int) -> str:
