@@ -20,12 +20,19 @@ FEW = {(model, contract): 10 for model in MODELS for contract in ("persistent", 
 """Tasks of each cell: most where play is blind, which varies, fewest where it takes 40 turns."""
 
 
-def play(runtime: ZygoteRuntime, model: str, contract: str, seeds: range) -> list[Row]:
+def play(
+    runtime: ZygoteRuntime,
+    model: str,
+    contract: str,
+    seeds: range,
+    tier: str = "easy",
+    settings: Settings = Settings(),  # noqa: B008  # frozen
+) -> list[Row]:
     family = specs.FAMILIES["opaque_knapsack"]
-    agent = specs.load_model(specs.model_spec(model), Settings(), family.name)
+    agent = specs.load_model(specs.model_spec(model), settings, family.name)
     cases = [
-        Case(family, family.task(seed, "easy"), specs.contract(contract), agent.card, agent.model,
-             Settings())
+        Case(family, family.task(seed, tier), specs.contract(contract), agent.card, agent.model,
+             settings)
         for seed in seeds
     ]  # fmt: skip
     return [row(episode) for episode in run_cases(cases, runtime)]
@@ -76,3 +83,24 @@ def test_what_an_expert_does_after_a_loss_decides_its_score(
     assert give_up.relative_score.value == pytest.approx(0, abs=0.1)
     assert retry.censored_share == 1.0
     assert (retry.score.value or 0) < (give_up.score.value or 0)
+
+
+def test_a_binding_cap_turns_tokens_into_quality_and_carryover_gives_it_back() -> None:
+    """Of blocks that run into the cap: under a slack one a loss costs tokens alone."""
+
+    def score(contract: str, cap: int) -> tuple[list[float | None], bool]:
+        capped = Settings(tool_cap=cap, max_turns=12)
+        model = "expert:persistent,batch=all"
+        rows = play(runtime, model, contract, range(4), "micro", capped)
+        return [one.score for one in rows], any(one.cap_hits for one in rows)
+
+    with ZygoteRuntime() as runtime:
+        home, cut = score("persistent", 6)
+        assert cut
+        assert min(one or 0 for one in home) > 0.5
+        for contract in ("carryover", "carryover-announced"):
+            assert score(contract, 6) == (home, True)
+        for contract in ("stateless", "files"):
+            assert score(contract, 6) == ([0.0] * 4, True)
+        for contract in ("persistent", "stateless", "carryover"):
+            assert score(contract, 25) == (home, False)

@@ -175,7 +175,7 @@ def _variety(text: str | None) -> int | None:
 
 
 def _filters(options: argparse.Namespace) -> Filters:
-    slips = 1 if options.arm in ("errors", "rebuild") else 0
+    slips = 1 if "slips" in ARMS[options.arm or "none"] else 0
     return Filters(
         min_score=options.min_score,
         max_error_share=options.max_error_share,

@@ -19,6 +19,7 @@ ARMS = {
     "none": "",
     "errors": ",slips=0.3,recovery=retry",
     "rebuild": ",slips=0.3,recovery=rebuild",
+    "cut": ",slips=0.3,recovery=rebuild,batch=all",
 }
 """What an arm adds to an expert's spec. A slip is a misspelt name in one block of an episode."""
 BATCH = 16
@@ -63,7 +64,8 @@ def _add_tasks(group: Any) -> None:
 def _add_players(group: Any) -> None:
     group.add_argument(
         "--arm", choices=tuple(ARMS),
-        help="whether an expert errs in some episodes, and how it then goes on; default: none",
+        help="whether an expert errs in some episodes, how it then goes on, and whether it runs "
+        "into the tool cap; default: none",
     )  # fmt: skip
     group.add_argument(
         "--variety", type=_seed_or_none, metavar="SEED",

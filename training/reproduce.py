@@ -43,6 +43,7 @@ ABLATED: dict[str, dict[str, Any]] = {
     "no-offset": {"offset": 0.0},
     "short-embeddings": {"spread": 0.02, "offset": 0.02},
 }
+DEFAULT_ARMS = "none,errors,rebuild"
 EXAMPLE = """\
 example: a trial of the machinery in some minutes; its models play badly
   python -m training.reproduce --out study/ --minutes 2 --seeds 1 --arms none --episodes 5
@@ -78,7 +79,10 @@ def _parser() -> argparse.ArgumentParser:
         "--write", type=Path, metavar="FILE", help="the page (default: OUT/results.md)"
     )
     parser.add_argument("--seeds", default="1,2,3", help="of training (default: %(default)s)")
-    parser.add_argument("--arms", default=",".join(ARMS), help="of traces (default: %(default)s)")
+    parser.add_argument(
+        "--arms", default=DEFAULT_ARMS,
+        help=f"of traces, out of {','.join(ARMS)} (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument(
         "--episodes", type=int, default=100, metavar="N", help="a cell (default: %(default)s)"
     )
@@ -189,7 +193,7 @@ def _extend(study: Study, size: Sizes, write: Path | None) -> None:
     if CAPPED in study.extend:
         folders = {cap: study.traces(f"{CAPPED}-{cap}") for cap in (OWN, TIGHT, SLACK)}
         for cap, folder in folders.items():
-            _collect_missing(folder, "rebuild", size.capped_pairs, cap)
+            _collect_missing(folder, "cut", size.capped_pairs, cap)
         _tune_joint(study, CAPPED, tuple(folders.values()), size.capped_steps)
         play_missing(capped_sessions(study), study.jobs)
         _write(study, write)

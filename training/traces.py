@@ -27,7 +27,7 @@ COLLECT = "collect.json"
 ContractName = Literal["persistent", "stateless"]
 CONTRACTS: tuple[ContractName, ...] = ("persistent", "stateless")
 TrainSplit = Literal["train", "val"]
-Arm = Literal["none", "errors", "rebuild"]
+Arm = Literal["none", "errors", "rebuild", "cut"]
 
 TRAITS = ("items", "budget", "capacity", "optimum", "floor_score", "reference_score")
 """Metrics of an outcome that tell of the task alone, not of how it was played."""

@@ -1,13 +1,14 @@
 """What the scripted agents of every family share: their names, what they look back on, a reply.
 
 An expert is a pure function of a conversation, named `NAME[,recovery=MODE][,slips=SHARE]
-[,variety=SEED]` alike in each family, so that one run may play several families with one name.
+[,variety=SEED]` alike in each family, so that one run may play several families with one name; the
+knapsack's take `batch=all` besides.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -15,6 +16,7 @@ from okrt.types import Conversation, Message
 
 EXPERTS = ("persistent", "stateless", "no-inspection")
 RECOVERIES = ("rebuild", "retry", "give_up")
+BATCHES = ("cap", "all")
 SLIP_BLOCKS = (1, 2)
 """Which block, counted from 0, may hold the misspelt name; every episode has as many."""
 DEFAULT_CAP = 25
@@ -22,6 +24,7 @@ DEFAULT_CAP = 25
 
 _CAP = re.compile(r"at most (\d{1,9}) tool calls?\b", re.ASCII)
 _LOSS = re.compile(r"^NameError: name ", re.MULTILINE)
+_CUT = re.compile(r"^ToolCapExceeded: ", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,9 @@ class Expert:
     variety: str | None = None
     """Seed of the surface (the names and wording of its blocks) and of the slips; None: one plain
     style."""
+    batch: str = "cap"
+    """What a block of the persistent idiom takes on. `cap`: as much as the tool cap allows; `all`:
+    all there is, so that a cap may cut it, and the next block goes on with the variables."""
 
     def style_rng(self, prompt: str) -> Random | None:
         """Returns what a style is drawn from, None for the plain one. The prompt decides, so that
@@ -52,8 +58,12 @@ class Expert:
         return slip == block
 
 
-def read_expert(text: str) -> Expert:
+def read_expert(text: str, batches: Sequence[str] = BATCHES[:1]) -> Expert:
     """Returns the expert of a name with its settings.
+
+    Args:
+        text: `NAME[,KEY=VALUE]...`.
+        batches: what a family's experts know of `BATCHES`.
 
     Raises:
         ValueError: the name, a setting or its value is unknown.
@@ -70,10 +80,12 @@ def read_expert(text: str) -> Expert:
             found = replace(found, slips=float(value))
         elif key == "variety" and value:
             found = replace(found, variety=value)
+        elif key == "batch" and value in batches:
+            found = replace(found, batch=value)
         else:
             raise ValueError(
                 f"unknown setting {setting!r}; write recovery={'|'.join(RECOVERIES)}, "
-                "slips=0.3 (a share of the episodes) or variety=SEED"
+                f"slips=0.3 (a share of the episodes), variety=SEED or batch={'|'.join(batches)}"
             )
     return found
 
@@ -102,6 +114,12 @@ class Past:
     def lost(self) -> bool:
         """The last block ended in a NameError."""
         return any(_LOSS.search(text) for text in self.observations[-1:])
+
+    @property
+    def cut(self) -> bool:
+        """The tool cap cut the last block that met no NameError."""
+        run = [text for text in self.observations if not _LOSS.search(text)]
+        return any(_CUT.search(text) for text in run[-1:])
 
     @property
     def ever_lost(self) -> bool:

@@ -84,6 +84,9 @@ def test_every_family_knows_every_expert(name: str) -> None:
         specs.EXPERTS[name]("greedy")
     with pytest.raises(ValueError, match="unknown setting 'slips=2'"):
         specs.EXPERTS[name]("persistent,slips=2")
+    if name in NEW:
+        with pytest.raises(ValueError, match="unknown setting 'batch=all'.* or batch=cap$"):
+            specs.EXPERTS[name]("persistent,batch=all")
 
 
 @pytest.mark.parametrize("name", NEW)

@@ -104,7 +104,7 @@ def test_refused_and_accepted_tasks_are_compared(tmp_path: Path) -> None:
         assert all(told.means[name] for name in ("budget", "floor_score", "reference_score"))
 
 
-@pytest.mark.parametrize("arm", ["errors", "rebuild"])
+@pytest.mark.parametrize("arm", ["errors", "rebuild", "cut"])
 def test_the_arms_hold_one_slip_in_some_episodes(tmp_path: Path, arm: str) -> None:
     assert collect(tmp_path / "t", "--arm", arm, "--pairs", "12") == 0
     record = read_record(tmp_path / "t")

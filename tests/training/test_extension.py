@@ -65,12 +65,17 @@ def played(rows: Sequence[Brief], score: Score, seed: int = 1) -> Swept:
     return Swept(seed, found)
 
 
+def other(task: int, cap: int, of: int) -> int:
+    """Below `of`, in turn over the tasks, another for each cap."""
+    return (task + CAPS.index(cap)) % of
+
+
 def lost(at_tight: float, at_slack: float, back: float = 0.0, noise: float = 0.01) -> Score:
     """What stateless takes at each cap, and what carryover gives back of it."""
 
     def score(cap: int, contract: str, task: int) -> float:
         gone = at_slack if cap == SLACK else at_tight
-        jitter = noise * ((task + cap) % 3 - 1)  # 0 over the tasks, another for each cap
+        jitter = noise * (other(task, cap, 3) - 1)  # 0 over the tasks
         if contract == HOME:
             return 0.8
         return 0.8 - gone + jitter + (back if contract == "carryover" else 0.0) * (1 + task / 100)
@@ -93,7 +98,7 @@ def test_a_gap_that_a_cap_widens_is_shown(rows: list[Brief]) -> None:
 
 def test_a_gap_that_no_cap_widens_is_not_shown(rows: list[Brief]) -> None:
     def everything(cap: int, contract: str, task: int) -> float:
-        return 0.8 + 0.01 * ((task + cap) % 3 - 1) if contract == HOME else 0.0
+        return 0.8 + 0.01 * (other(task, cap, 3) - 1) if contract == HOME else 0.0
 
     one = played(rows, everything)
     assert swept.word(CLAIMS[0], one) == "not shown"
@@ -104,7 +109,8 @@ def test_what_does_not_suffice_is_undecided(rows: list[Brief]) -> None:
     far = lost(0.3, 0.3)
 
     def noisy(cap: int, contract: str, task: int) -> float:
-        return far(cap, contract, task) - (0.3 if contract != HOME and (task + cap) % 5 == 1 else 0)
+        worse = contract != HOME and other(task, cap, 5) == 1
+        return far(cap, contract, task) - (0.3 if worse else 0)
 
     one = played(rows, noisy)
     assert [swept.word(claim, one) for claim in CLAIMS[:2]] == ["undecided", "undecided"]
@@ -138,7 +144,7 @@ def test_tables_hold_every_cell_and_estimand_of_each_seed(rows: list[Brief]) -> 
     assert lines[1].startswith(f"| {TIGHT} | persistent → stateless | 12 | 0.400 (0.300, 0.500) |")
     head, rule, *lines = extension.estimands_table(pair)
     assert head == "| estimand | seed 1 | seed 2 | over seeds |"
-    (change,) = [line for line in lines if line.startswith("| A_P = G_P(3) - G_P(25) |")]
+    (change,) = [line for line in lines if line.startswith("| A_P = G_P(4) - G_P(25) |")]
     assert "| +0.400 [" in change
     assert "| +0.300 [-0.971, +1.571] |" in change  # Student's t of 0.4 and 0.2
     assert len(lines) == 3 * len(CAPS) + 4
@@ -211,14 +217,14 @@ def test_the_command_names_what_is_extended() -> None:
 
 def test_sessions_ask_for_caps_and_contracts_in_one_run_each() -> None:
     caps, contracts = extended_sessions(STUDY, "none", 1)
-    assert caps.options == ("--okrt-tool-cap", "3,25")
+    assert caps.options == ("--okrt-tool-cap", "4,25")
     assert len(caps.models) == 2
     assert (caps.run.name, caps.episodes) == ("none-1-caps", 10)
     assert contracts.options[:4] == ("--okrt-tool-cap", "6", "--okrt-runtime", "carryover")
     assert (contracts.models, contracts.episodes) == (caps.models[:1], 25)
     capped, contracts, experts = capped_sessions(STUDY)
-    assert capped.options == experts.options == ("--okrt-tool-cap", "3,6,25")
-    assert contracts.options[:3] == ("--okrt-tool-cap", "3,6", "--okrt-runtime")
+    assert capped.options == experts.options == ("--okrt-tool-cap", "4,6,25")
+    assert contracts.options[:3] == ("--okrt-tool-cap", "4,6", "--okrt-runtime")
     assert capped.models[1].endswith("study/caps-1/tiny-stateless")
     played, knapsack = control_sessions(STUDY)
     assert (played.evaluation, played.episodes) == ("evals/lookup_control.py", 9)
@@ -254,7 +260,7 @@ def test_the_extension_makes_and_plays_what_is_asked_for(
         "traces-control, control, 150, None",
         *("control-1: 1 beside traces-none", "control-1: 1 beside traces-none"),
         *("control", "control-knapsack", "written"),
-        *(f"traces-caps-{cap}, rebuild, 500, {cap}" for cap in (6, 3, 25)),
+        *(f"traces-caps-{cap}, cut, 500, {cap}" for cap in (6, 4, 25)),
         *("caps-1: 2 beside traces-caps-6", "caps-1: 2 beside traces-caps-6"),
         *("caps", "caps-contracts", "caps-experts", "written"),
     ]

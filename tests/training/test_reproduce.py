@@ -148,7 +148,7 @@ def test_models_are_found_from_wherever_they_are_played(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--arms", "none,many"], "--arms many: known are none, errors, rebuild"),
+        (["--arms", "none,many"], "--arms many: known are none, errors, rebuild, cut"),
         (["--seeds", "1,x"], "--seeds 1,x: give whole numbers"),
         (["--episodes", "0"], "give at least 1"),
         (["--extend-episodes", "0"], "give at least 1"),

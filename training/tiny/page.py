@@ -33,6 +33,8 @@ ARM_TEXTS = {
     "none": "No slips in the traces: the headline.",
     "errors": "Slips in 30% of the traces, repaired without rebuilding state.",
     "rebuild": "Slips in 30% of the traces, repaired by rebuilding state from the conversation.",
+    "cut": "Slips and repairs as in `rebuild`; a block of the persistent idiom works through all "
+    "there is, and the cap cuts it.",
 }
 NOT_MEASURED = "Not measured."
 CAPS_TEXT = (
@@ -40,8 +42,10 @@ CAPS_TEXT = (
     "the prompt. What is compared is compared on the tasks that all cells have."
 )
 CAPPED_TEXT = (
-    "Two further fine-tunes of the first seed's base, on traces of arm `rebuild` under all three "
-    "caps, whose blocks heed the cap that they are told."
+    "Two further fine-tunes of the first seed's base, on traces of arm `cut` under all three caps. "
+    "There a block of the persistent idiom works through all items: where the cap cuts it, it has "
+    "not printed what it holds, and the next block goes on with its variables. The stateless idiom "
+    "counts its calls."
 )
 TURNS = (
     "Seen in the transcripts of these experts: in stateless, every second block of the persistent "

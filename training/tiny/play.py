@@ -18,9 +18,10 @@ CONTROL, CONTROL_FAMILY = "control", "lookup_control"
 """What stands where an arm's name does for models that learnt a state-free family besides."""
 CAPPED = "caps"
 """Likewise for models whose traces were made under several tool caps."""
-CAPS = (3, 6, 25)
-"""A tight one, under which a task takes twice the turns; the tier's own, under which the traces of
-the arms were made; and a slack one, under which a block or two do all."""
+CAPS = (4, 6, 25)
+"""A tight one, the tightest under which most of the stateless traces still finish within the turns;
+the tier's own, under which the traces of the arms were made; and a slack one, which no block
+reaches."""
 TIGHT, OWN, SLACK = CAPS
 SETTINGS = Settings(temperature=0.0, max_turns=12, max_new_tokens=240)
 """Greedy; a model that has gone astray ends soon. The prompt names the turns, so they hold in

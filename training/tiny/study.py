@@ -121,7 +121,7 @@ def extended_sessions(study: Study, arm: str, seed: int) -> list[Session]:
 def capped_sessions(study: Study) -> list[Session]:
     """The same of models that know several caps; and the experts that wrote their traces."""
     pair = _pair(study, CAPPED, study.seeds[0])
-    experts = tuple(f"{name}=expert:{name},variety=0" for name in CONTRACTS)
+    experts = tuple(f"{name}=expert:{name},variety=0,batch=all" for name in CONTRACTS)
     return [
         Session(study.run(CAPPED), pair, study.extend_episodes, _caps(*CAPS)),
         Session(

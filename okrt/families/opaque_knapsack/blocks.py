@@ -17,23 +17,42 @@ def start(n: Names, listing: str) -> str:
 
 def look_each(n: Names, batch: str) -> str:
     """What the budget does not reach is unknown, and so comes last."""
-    return f"""\
-for {n.item} in {batch}:
-    try:
-        {n.facts} = json.loads(inspect({n.item}))
-        {n.seen}[{n.item}] = round({n.facts}["value"] / {n.facts}["weight"], 1)
-    except ToolError:
-        {n.seen}[{n.item}] = 0.0"""
+    return f"for {n.item} in {batch}:\n{indent(_look(n, n.item), '    ')}"
 
 
 def take_each(n: Names, batch: str) -> str:
+    return f"for {n.item} in {batch}:\n{indent(_take(n.item), '    ')}"
+
+
+def look_all(n: Names, batch: str) -> str:
+    """Likewise, of a list that is used up, so that a loop which was cut can be gone on with."""
+    return _use_up(batch, _look(n, f"{batch}[0]"))
+
+
+def take_all(n: Names, batch: str) -> str:
+    return _use_up(batch, _take(f"{batch}[0]"))
+
+
+def _use_up(batch: str, first: str) -> str:
+    return f"while {batch}:\n{indent(first, '    ')}\n    {batch}.pop(0)"
+
+
+def _look(n: Names, item: str) -> str:
     return f"""\
-for {n.item} in {batch}:
-    try:
-        take_item({n.item})
-        print("took", {n.item})
-    except ToolError:
-        pass"""
+try:
+    {n.facts} = json.loads(inspect({item}))
+    {n.seen}[{item}] = round({n.facts}["value"] / {n.facts}["weight"], 1)
+except ToolError:
+    {n.seen}[{item}] = 0.0"""
+
+
+def _take(item: str) -> str:
+    return f"""\
+try:
+    take_item({item})
+    print("took", {item})
+except ToolError:
+    pass"""
 
 
 def function(name: str, each: str) -> str:
@@ -46,13 +65,17 @@ def rank(n: Names, seen: str) -> str:
 
 
 def end_looking(n: Names, count: int) -> str:
-    return f"""\
-{n.todo} = {n.todo}[{count}:]
-print(f"{{{n.seen} = }}\\n{{{n.todo} = }}")"""
+    return f"{n.todo} = {n.todo}[{count}:]\n{show_looking(n)}"
+
+
+def show_looking(n: Names) -> str:
+    return f'print(f"{{{n.seen} = }}\\n{{{n.todo} = }}")'
 
 
 def end_taking(n: Names, count: int, finishes: bool) -> str:
-    shown = f"""\
-{n.rest} = {n.rest}[{count}:]
-print(f"{{{n.rest} = }}")"""
+    shown = f"{n.rest} = {n.rest}[{count}:]\n{show_taking(n)}"
     return f"{shown}\nif not {n.rest}:\n    finish()" if finishes else shown
+
+
+def show_taking(n: Names) -> str:
+    return f'print(f"{{{n.rest} = }}")'

@@ -5,6 +5,11 @@ evidence about models. All but the control play alike: inspect until the budget 
 take by falling value per weight (a refused take is free), then the items not looked at, finish.
 Each block ends by printing what it holds. They differ in how a block gets at what earlier blocks
 held: by name, or as literals copied from what was printed last.
+
+No block wants more tool calls than the cap allows, unless `batch=all` lets the persistent idiom
+work through all there is. A block that the cap cut has not printed what it holds: the next one goes
+on with its variables, and where they are gone, begins anew. The stateless idiom counts its calls
+all the same.
 """
 
 from __future__ import annotations
@@ -22,17 +27,17 @@ from okrt.families.opaque_knapsack.style import (
     Style,
     draw,
 )
-from okrt.families.scripted import Expert, look_back, misspelt, read_expert
+from okrt.families.scripted import BATCHES, Expert, look_back, misspelt, read_expert
 from okrt.types import Conversation
 
 
 def expert(text: str) -> Callable[[Conversation], str]:
-    """Returns the function of `NAME[,recovery=MODE][,slips=SHARE][,variety=SEED]`.
+    """Returns the function of `NAME[,recovery=MODE][,slips=SHARE][,variety=SEED][,batch=WHAT]`.
 
     Raises:
         ValueError: the name, a setting or its value is unknown.
     """
-    chosen = read_expert(text)
+    chosen = read_expert(text, BATCHES)
 
     def reply(conversation: Conversation) -> str:
         past = look_back(conversation)
@@ -57,11 +62,14 @@ class _Block:
     def write(self) -> tuple[str, str]:
         """Returns thought and code."""
         held, recovery = self.memory.held, self.expert.recovery
-        retrying = self.memory.lost and recovery == "retry"
-        if (self.memory.stalled and not retrying) or (held and not held.items):
+        through = self.expert.batch == "all" and self.expert.name == "persistent"
+        goes_on = (self.memory.lost and recovery == "retry") or (through and self.memory.cut)
+        if (self.memory.stalled and not goes_on) or (held and not held.items):
             return "Nothing is left to do. I finish.", "finish()"
         if self.expert.name == "no-inspection" or (self.memory.ever_lost and recovery == "give_up"):
             return self._take_blindly()
+        if through:
+            return self._work_through(held)
         if held is None:
             return self._thought("start"), self._start()
         if held.to_inspect:
@@ -108,6 +116,29 @@ class _Block:
             return (function if ranks else "") + "\n".join(lines)
         pasted = f"{n.seen} = {held.seen}" if ranks else f"{n.rest} = {held.rest}"
         return function + "\n".join([pasted, *lines])
+
+    def _work_through(self, held: Held | None) -> tuple[str, str]:
+        """Returns thought and code of a block of `batch=all`."""
+        n, goes_on = self.style.names, self.memory.cut and not self._sets_up
+        if held is None or held.to_inspect:
+            thought, shown = self._thought("look" if goes_on else "start"), blocks.show_looking(n)
+            function, loop = self._each(n.look, blocks.look_all, self._called(n.todo))
+            function = f"{blocks.IMPORT}\n{function}"
+            begin = blocks.start(n, self.style.listing)
+            if held is not None:
+                begin = f"{n.seen} = {held.seen}\n{n.todo} = {held.todo}"
+        else:
+            thought = self._thought("take" if goes_on else "rank")
+            shown = f"{blocks.show_taking(n)}\nfinish()"
+            batch = self._called(n.rest) if goes_on else n.rest
+            function, loop = self._each(n.grab, blocks.take_all, batch)
+            begin = blocks.rank(n, self._called(n.seen))
+            if self._sets_up:
+                begin = f"{n.seen} = {held.seen}\n{begin}"
+            if held.rest is not None:
+                begin = f"{n.rest} = {held.rest}"
+        code = f"{loop}\n{shown}"
+        return thought, code if goes_on else f"{function}{begin}\n{code}"
 
     def _take_blindly(self) -> tuple[str, str]:
         n, held, cap = self.style.names, self.memory.held, self.memory.cap

@@ -49,6 +49,8 @@ class Memory:
     lost: bool
     """The last block ended in a NameError."""
     ever_lost: bool
+    cut: bool
+    """The tool cap cut the last block that met no NameError: its loop is to be gone on with."""
     stalled: bool
     """Neither of the last two observations told anything new."""
 
@@ -61,6 +63,7 @@ def recall(past: Past, names: Names) -> Memory:
         cap=past.cap,
         lost=past.lost,
         ever_lost=past.ever_lost,
+        cut=past.cut,
         stalled=len(past.observations) > 1 and held == read(past.observations[:-2], names),
     )
 

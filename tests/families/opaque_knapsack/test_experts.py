@@ -22,6 +22,7 @@ from okrt.types import Conversation, Message
 from tests.families.driver import CODE_TAG, FENCED, Played, instructions, play
 
 FAMILY = OpaqueKnapsack()
+VARIED = "variety=7"
 Contract = Literal["persistent", "stateless"]
 CONTRACTS: tuple[Contract, ...] = ("persistent", "stateless")
 
@@ -125,6 +126,36 @@ def test_literals_cost_tokens() -> None:
     assert 1.8 <= literal / by_name <= 6
 
 
+@pytest.mark.parametrize("tier", ["easy", "micro"])
+@pytest.mark.parametrize("recovery", ["retry", "rebuild"])
+@pytest.mark.parametrize("cap", [2, 6, 25])
+def test_a_cut_block_is_gone_on_with_where_its_variables_live(
+    tier: str, recovery: str, cap: int
+) -> None:
+    """At home a cap costs turns alone, slips or none; away a loop that is cut begins anew."""
+    for seed in range(3):
+        task = FAMILY.task(seed, tier)
+        for slips in ("slips=1", "slips=0"):
+            heeding = f"persistent,recovery={recovery},{VARIED},{slips}"
+            agent = expert(f"{heeding},batch=all")
+            home = play(task, agent, "persistent", cap, 99)
+            cuts = [text.startswith("ToolCapExceeded: ") for text in home.errors]
+            assert any(cuts) == (cap < 20 or tier == "easy")
+            assert cuts.count(False) == (slips == "slips=1" and len(home.replies) > 3)
+            assert home.finished
+            assert home.outcome == play(task, expert(heeding), "persistent", cap, 99).outcome
+        if recovery == "rebuild":
+            away = play(task, agent, "stateless", cap, 12)
+            whole = 1 + len(task.private["items"]) <= cap
+            assert away.finished == whole
+            assert away.outcome == home.outcome if whole else not away.outcome.score
+
+
+def test_an_idiom_that_keeps_no_variables_counts_its_calls() -> None:
+    for name in ("stateless", "no-inspection"):
+        assert cell(name, "stateless", "batch=all") == cell(name, "stateless")
+
+
 @pytest.mark.parametrize("tier", TIERS)
 @pytest.mark.parametrize("cap", [1, 6, 25])
 @pytest.mark.parametrize("name", EXPERTS)
@@ -171,14 +202,12 @@ def test_a_cap_other_than_the_one_told_is_survived() -> None:
     [("greedy", "'greedy'.*persistent, stateless, no-inspection"),
      ("persistent,recovery=hope", "'recovery=hope'.*rebuild|retry|give_up"),
      ("persistent,slips=2", "'slips=2'.*a share"), ("persistent,slips=x", "'slips=x'"),
-     ("persistent,variety=", "'variety='"), ("persistent,", "unknown setting ''")],
+     ("persistent,variety=", "'variety='"), ("persistent,", "unknown setting ''"),
+     ("persistent,batch=some", "'batch=some'.*batch=cap|all")],
 )  # fmt: skip
 def test_what_is_unknown_is_told(text: str, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         expert(text)
-
-
-VARIED = "variety=7"
 
 
 def test_a_seed_varies_the_surface_and_not_the_play() -> None:
@@ -267,7 +296,8 @@ OBSERVATIONS = st.lists(st.lists(st.sampled_from(PIECES) | st.text()).map("\n".j
 @settings(deadline=None)
 @given(
     OBSERVATIONS, st.sampled_from(EXPERTS), st.sampled_from(RECOVERIES),
-    st.sampled_from(["slips=0", "slips=1", "slips=1,variety=a"]), st.booleans(), st.integers(1, 30),
+    st.sampled_from(["slips=0", "slips=1", "slips=1,variety=a", "slips=1,batch=all"]),
+    st.booleans(), st.integers(1, 30),
 )  # fmt: skip
 def test_whatever_is_observed_the_reply_is_one_block_of_python(
     observations: list[str], name: str, recovery: str, rest: str, code_tag: bool, cap: int
@@ -286,9 +316,9 @@ def test_whatever_is_observed_the_reply_is_one_block_of_python(
 
 
 @pytest.mark.parametrize("name", EXPERTS)
-@pytest.mark.parametrize("recovery", ["rebuild", "give_up"])
-def test_an_expert_that_learns_nothing_finishes(name: str, recovery: str) -> None:
-    agent = expert(f"{name},recovery={recovery}")
+@pytest.mark.parametrize("rest", ["recovery=rebuild", "recovery=give_up", "batch=all"])
+def test_an_expert_that_learns_nothing_finishes(name: str, rest: str) -> None:
+    agent = expert(f"{name},{rest}")
     messages = [Message("user", "Do something else.")]
     for _ in range(3):
         messages.append(Message("assistant", agent(Conversation(tuple(messages)))))
