@@ -97,9 +97,9 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument(
         "--extend", metavar="WHAT",
-        help="what else to make and play, separated by commas: arms, or single seeds of them "
-        "(none-1), over tool caps and further contracts; `caps`, fine-tunes of the first seed's "
-        "base that know several caps; `control`, such that know a family which carries nothing",
+        help="what else to make and play, separated by commas: arms, over tool caps and further "
+        "contracts; `caps`, fine-tunes that know several caps; single seeds of either (none-1); "
+        "`control`, fine-tunes of the first seed's base that know a family which carries nothing",
     )  # fmt: skip
     parser.add_argument(
         "--extend-episodes", type=int, default=25, metavar="N",
@@ -120,7 +120,8 @@ def _study(options: argparse.Namespace) -> Study:
     if min(options.episodes, options.extend_episodes, options.jobs) < 1:
         raise UsageError("--episodes, --extend-episodes and --jobs: give at least 1")
     extend = tuple(options.extend.split(",")) if options.extend else ()
-    known = [CAPPED, CONTROL, *arms, *(f"{arm}-{seed}" for arm in arms for seed in seeds)]
+    swept = (*arms, CAPPED)
+    known = [CONTROL, *swept, *(f"{what}-{seed}" for what in swept for seed in seeds)]
     if unknown := sorted(set(extend) - set(known)):
         raise UsageError(f"--extend {unknown[0]}: known here are {', '.join(known)}")
     return Study(
@@ -187,15 +188,16 @@ def _extend(study: Study, size: Sizes, write: Path | None) -> None:
     if CONTROL in study.extend:
         own = study.traces(study.arms[0])
         _collect_missing(study.traces(CONTROL), CONTROL, size.control_pairs)
-        _tune_joint(study, CONTROL, (own, study.traces(CONTROL)), size.control_steps)
+        folders = (own, study.traces(CONTROL))
+        _tune_joint(study, CONTROL, study.seeds[:1], folders, size.control_steps)
         play_missing(control_sessions(study), study.jobs)
         _write(study, write)
-    if CAPPED in study.extend:
-        folders = {cap: study.traces(f"{CAPPED}-{cap}") for cap in (OWN, TIGHT, SLACK)}
-        for cap, folder in folders.items():
+    if study.capped:
+        caps = {cap: study.traces(f"{CAPPED}-{cap}") for cap in (OWN, TIGHT, SLACK)}
+        for cap, folder in caps.items():
             _collect_missing(folder, "cut", size.capped_pairs, cap)
-        _tune_joint(study, CAPPED, tuple(folders.values()), size.capped_steps)
-        play_missing(capped_sessions(study), study.jobs)
+        _tune_joint(study, CAPPED, study.capped, tuple(caps.values()), size.capped_steps)
+        play_missing(capped_sessions(study, study.capped), study.jobs)
         _write(study, write)
 
 
@@ -205,15 +207,17 @@ def _collect_missing(folder: Path, arm: str, pairs: int, tool_cap: int | None = 
         collect_traces(folder, arm, pairs, tool_cap)
 
 
-def _tune_joint(study: Study, what: str, folders: tuple[Path, ...], steps: int) -> None:
-    """Makes two fine-tunes of the first seed's base that learn several sets of traces."""
-    seed = study.seeds[0]
+def _tune_joint(
+    study: Study, what: str, seeds: Sequence[int], folders: tuple[Path, ...], steps: int
+) -> None:
+    """Makes two fine-tunes of each seed's base that learn several sets of traces."""
     first, *beside = folders
     tunings = [
         Tuning(
             study.base(seed), first, contract, seed, steps, study.tuned(what, seed, contract),
             study.made_by(seed, what), tuple(beside),
         )
+        for seed in seeds
         for contract in CONTRACTS
     ]  # fmt: skip
     _tune_missing(tunings, study)
@@ -225,7 +229,7 @@ def _write(study: Study, write: Path | None) -> None:
         *(one for arm in study.arms for one in arm_sessions(study, arm)),
         *other_sessions(study),
         *(one for pair in study.pairs for one in extended_sessions(study, *pair)),
-        *capped_sessions(study),
+        *capped_sessions(study, study.seeds),
         *control_sessions(study),
     ]
     played = {one.run.name: one.found for one in sessions if one.complete}

@@ -210,6 +210,8 @@ def test_the_command_names_what_is_extended() -> None:
     assert STUDY.command.endswith(" --extend none-1,rebuild,control,caps --extend-episodes 25")
     assert "extend" not in replace(STUDY, extend=()).command
     assert STUDY.extended == [("none", 1), ("rebuild", 1), ("rebuild", 2)]
+    assert STUDY.capped == [1, 2]
+    assert replace(STUDY, extend=("caps-2", "none-1")).capped == [2]
     assert STUDY.made_by(2, "control") == (
         "python -m training.reproduce --minutes 35 --seeds 2 --arms none --extend control"
     )
@@ -222,8 +224,12 @@ def test_sessions_ask_for_caps_and_contracts_in_one_run_each() -> None:
     assert (caps.run.name, caps.episodes) == ("none-1-caps", 10)
     assert contracts.options[:4] == ("--okrt-tool-cap", "6", "--okrt-runtime", "carryover")
     assert (contracts.models, contracts.episodes) == (caps.models[:1], 25)
-    capped, contracts, experts = capped_sessions(STUDY)
+    experts, capped, contracts, *_, last = capped_sessions(STUDY, (1, 3))
+    assert [one.run.name for one in (capped, last)] == ["caps-1", "caps-3-contracts"]
     assert capped.options == experts.options == ("--okrt-tool-cap", "4,6,25")
+    assert [name.partition("=")[2] for name in experts.models] == [
+        "expert:persistent,variety=0,batch=all", "expert:stateless,variety=0,batch=all"
+    ]  # fmt: skip
     assert contracts.options[:3] == ("--okrt-tool-cap", "4,6", "--okrt-runtime")
     assert capped.models[1].endswith("study/caps-1/tiny-stateless")
     played, knapsack = control_sessions(STUDY)
@@ -261,8 +267,8 @@ def test_the_extension_makes_and_plays_what_is_asked_for(
         *("control-1: 1 beside traces-none", "control-1: 1 beside traces-none"),
         *("control", "control-knapsack", "written"),
         *(f"traces-caps-{cap}, cut, 500, {cap}" for cap in (6, 4, 25)),
-        *("caps-1: 2 beside traces-caps-6", "caps-1: 2 beside traces-caps-6"),
-        *("caps", "caps-contracts", "caps-experts", "written"),
+        *(f"caps-{seed}: 2 beside traces-caps-6" for seed in (1, 1, 2, 2)),
+        *("caps-experts", "caps-1", "caps-1-contracts", "caps-2", "caps-2-contracts", "written"),
     ]
     done.clear()
     reproduce._extend(replace(STUDY, extend=()), sizes(35), None)

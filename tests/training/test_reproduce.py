@@ -154,7 +154,7 @@ def test_models_are_found_from_wherever_they_are_played(
         (["--extend-episodes", "0"], "give at least 1"),
         (
             ["--arms", "none", "--seeds", "2", "--extend", "none,none-1"],
-            "--extend none-1: known here are caps, control, none, none-2",
+            "--extend none-1: known here are control, none, caps, none-2, caps-2",
         ),
         (["--minutes", "-1"], "--minutes -1: give more than 0"),
     ],

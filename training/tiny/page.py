@@ -42,7 +42,7 @@ CAPS_TEXT = (
     "the prompt. What is compared is compared on the tasks that all cells have."
 )
 CAPPED_TEXT = (
-    "Two further fine-tunes of the first seed's base, on traces of arm `cut` under all three caps. "
+    "Two further fine-tunes of a base, on traces of arm `cut` under all three caps. "
     "There a block of the persistent idiom works through all items: where the cap cuts it, it has "
     "not printed what it holds, and the next block goes on with its variables. The stateless idiom "
     "counts its calls."
@@ -102,8 +102,8 @@ def page(
         arms: asked for.
         seeds: of training.
         played: episodes of `ARM-SEED`, `base-SEED` and `experts`, of `ARM-SEED-caps` and
-            `ARM-SEED-contracts`, of `caps`, `caps-contracts` and `caps-experts`, of `control` and
-            `control-knapsack`, as far as they were played.
+            `ARM-SEED-contracts`, of `caps-SEED`, `caps-SEED-contracts` and `caps-experts`, of
+            `control` and `control-knapsack`, as far as they were played.
         base: where the base of a seed is.
         ablated: bases that lack something.
     """
@@ -153,11 +153,9 @@ def _caps(
 ) -> list[str]:
     lines = ["## Tool caps and further contracts", "", CAPS_TEXT, ""]
     lines += ["### Models that know several caps", "", CAPPED_TEXT, ""]
-    if CAPPED in played:
-        episodes = (*played[CAPPED], *played.get(f"{CAPPED}-contracts", ()))
-        lines += extension.section([Swept(seeds[0], map(row, episodes))])
-    else:
-        lines += [NOT_MEASURED, ""]
+    lines += _sweeps(
+        _swept(seeds, played, lambda seed: [f"{CAPPED}-{seed}", f"{CAPPED}-{seed}-contracts"])
+    )
     if experts := played.get(f"{CAPPED}-experts"):
         lines += ["The experts that wrote their traces; no evidence about models:", ""]
         lines += [*extension.caps_table([Swept(seeds[0], map(row, experts))]), "", TURNS, ""]
@@ -169,17 +167,32 @@ def _caps(
 
 def _extended(arm: str, seeds: Sequence[int], played: Mapping[str, Sequence[Episode]]) -> list[str]:
     """The cells of the cap that they know are those of the arm's own table."""
-    found = []
-    for seed in seeds:
-        parts = [f"{arm}-{seed}", f"{arm}-{seed}-caps", f"{arm}-{seed}-contracts"]
-        if all(part in played for part in parts[:2]):
-            every = (episode for part in parts for episode in played.get(part, ()))
-            found.append(Swept(seed, map(row, every)))
+    found = _swept(
+        seeds, played, lambda seed: [f"{arm}-{seed}{what}" for what in ("", "-caps", "-contracts")]
+    )
+    knows = all(one.plays(TIGHT, SLACK) for one in found)
+    return [*([] if knows else [UNKNOWN_CAP, ""]), *_sweeps(found)]
+
+
+def _swept(
+    seeds: Sequence[int],
+    played: Mapping[str, Sequence[Episode]],
+    names: Callable[[int], Sequence[str]],
+) -> list[Swept]:
+    """Returns the seeds of which all that `names` names was played; the last, of further contracts,
+    may be missing."""
+    return [
+        Swept(seed, [row(episode) for name in names(seed) for episode in played.get(name, ())])
+        for seed in seeds
+        if all(name in played for name in names(seed)[:-1])
+    ]
+
+
+def _sweeps(found: Sequence[Swept]) -> list[str]:
     if not found:
         return [NOT_MEASURED, ""]
-    seen = [] if all(one.plays(TIGHT, SLACK) for one in found) else [UNKNOWN_CAP, ""]
     named = ", ".join(str(one.seed) for one in found)
-    return [f"Training seeds {named}.", "", *seen, *extension.section(found)]
+    return [f"Training seeds {named}.", "", *extension.section(found)]
 
 
 def _control(played: Mapping[str, Sequence[Episode]]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,7 @@ class Study:
     jobs: int
     ablate: bool
     extend: tuple[str, ...] = ()
-    """Arms, one seed of an arm (`none-1`), `caps` or `control`."""
+    """Arms or `caps`, one seed of them (`none-1`), or `control`."""
     extend_episodes: int = 25
 
     @property
@@ -50,7 +51,15 @@ class Study:
     @property
     def extended(self) -> list[tuple[str, int]]:
         """Of those, the ones that are to be played over caps and contracts."""
-        return [one for one in self.pairs if {one[0], f"{one[0]}-{one[1]}"} & {*self.extend}]
+        return [one for one in self.pairs if self._extends(*one)]
+
+    @property
+    def capped(self) -> list[int]:
+        """The seeds of which models that know several caps are to be made and played."""
+        return [seed for seed in self.seeds if self._extends(CAPPED, seed)]
+
+    def _extends(self, what: str, seed: int) -> bool:
+        return what in self.extend or f"{what}-{seed}" in self.extend
 
     def made_by(self, seed: int, arm: str = "none") -> str:
         """Returns what makes a checkpoint, without paths."""
@@ -118,18 +127,20 @@ def extended_sessions(study: Study, arm: str, seed: int) -> list[Session]:
     ]  # fmt: skip
 
 
-def capped_sessions(study: Study) -> list[Session]:
+def capped_sessions(study: Study, seeds: Sequence[int]) -> list[Session]:
     """The same of models that know several caps; and the experts that wrote their traces."""
-    pair = _pair(study, CAPPED, study.seeds[0])
     experts = tuple(f"{name}=expert:{name},variety=0,batch=all" for name in CONTRACTS)
-    return [
-        Session(study.run(CAPPED), pair, study.extend_episodes, _caps(*CAPS)),
-        Session(
-            study.run(f"{CAPPED}-contracts"), pair[:1], study.extend_episodes,
-            (*_caps(TIGHT, OWN), *FURTHER_RUNTIMES),
-        ),
-        Session(study.run(f"{CAPPED}-experts"), experts, study.extend_episodes, _caps(*CAPS)),
-    ]  # fmt: skip
+    found = [Session(study.run(f"{CAPPED}-experts"), experts, study.extend_episodes, _caps(*CAPS))]
+    for seed in seeds:
+        pair, run = _pair(study, CAPPED, seed), study.run(f"{CAPPED}-{seed}")
+        further = (*_caps(TIGHT, OWN), *FURTHER_RUNTIMES)
+        found += [
+            Session(run, pair, study.extend_episodes, _caps(*CAPS)),
+            Session(
+                run.with_name(f"{run.name}-contracts"), pair[:1], study.extend_episodes, further
+            ),
+        ]
+    return found
 
 
 def _caps(*caps: int) -> tuple[str, str]:
