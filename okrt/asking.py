@@ -16,9 +16,8 @@ def kept(contract: Contract, turn: int, last: Execution) -> Kept:
     """
     try:
         found = contract.keeps(turn, last)
-    except Exception as error:
-        text = " ".join(str(error).split())[:500]
-        raise ContractError(f"Contract.keeps raised {type(error).__name__}: {text}") from error
+    except (Exception, SystemExit) as error:
+        raise ContractError(f"Contract.keeps raised {_told(error)}") from error
     if not isinstance(found, Kept):
         raise ContractError(f"Contract.keeps must return a Kept, got {found!r:.200}")
     for member in ("names", "files"):
@@ -33,12 +32,30 @@ def problem(found: object) -> str | None:
     """Returns what keeps an object from being a contract, the member named, or None."""
     if isinstance(found, type):
         return f"it is a class: give an object of it, like {found.__name__}()"
-    missing = [name for name in (*_TEXTS, "keeps") if getattr(found, name, None) is None]
+    members = {name: _member(found, name) for name in (*_TEXTS, "keeps")}
+    missing = [name for name, value in members.items() if value is None]
     if missing:
         return f"it has no {', '.join(missing)}"
     for name in _TEXTS:
-        if not isinstance(value := getattr(found, name), str):
+        value = members[name]
+        if isinstance(value, Exception):
+            return f"its {name} raised {_told(value)}"
+        if not isinstance(value, str):
             return f"its {name} must be text, got {value!r:.200}"
-    if not getattr(found, "name", ""):
-        return "its name is empty"
-    return None if callable(getattr(found, "keeps", None)) else "its keeps is no function"
+        if not value.strip():
+            return f"its {name} is empty"
+    if members["notice"] == members["false_notice"]:
+        return "its notice and its false_notice are the same: one is true and one false"
+    return None if callable(members["keeps"]) else "its keeps is no function"
+
+
+def _member(found: object, name: str) -> object:
+    """Returns a member, None where there is none, or what it raises: it may be a property."""
+    try:
+        return getattr(found, name, None)
+    except Exception as error:
+        return error
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"

@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -173,6 +174,17 @@ def check_model(spec: ModelSpec) -> None:
         read_note(spec.path)
 
 
+def check_expert(spec: ModelSpec, family_name: str) -> None:
+    """Finds out whether a family has the expert that a spec names, if it names one.
+
+    Raises:
+        SpecError: the family has no such expert, or the expert no such setting.
+    """
+    kind, _, rest = spec.spec.partition(":")
+    if kind == "expert":
+        _expert_function(rest, family_name)
+
+
 def load_model(
     spec: ModelSpec,
     settings: Settings,
@@ -278,6 +290,11 @@ def contract(text: str, own: Contract | None = None) -> Contract:
     found: Contract = attribute(text) if own is None else own
     if problem := asking.problem(found):
         raise SpecError(f"runtime {text!r} breaks its protocol: {problem}")
+    known_by_name = CONTRACTS.get(found.name) or _RESET.match(found.name)
+    if known_by_name and not type(found).__module__.startswith("okrt."):
+        raise SpecError(
+            f"runtime {text!r} is named {found.name!r}, as one of okrt's own: rename it"
+        )
     if not _LABEL.match(found.name):
         raise SpecError(
             f"runtime {text!r} is named {found.name!r}, which has characters a test id cannot hold"
@@ -382,15 +399,17 @@ def seeds(text: str) -> range:
 
 
 def attribute(text: str) -> Any:
-    """Returns the object of `module:attribute`.
+    """Returns the object of `module:attribute`, which is looked for in the working directory last.
 
     Raises:
         SpecError: the module cannot be imported or has no such attribute.
     """
     module, _, name = text.partition(":")
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # to stay: the module may import others later
     try:
         found: Any = importlib.import_module(module)
-    except Exception as error:  # whatever a user's module raises on import
+    except (Exception, SystemExit) as error:  # whatever a user's module raises on import
         raise SpecError(
             f"cannot import {module!r} of {text!r}: {type(error).__name__}: {error}"
         ) from None
@@ -414,7 +433,7 @@ def _expert_function(text: str, family_name: str) -> Callable[[Conversation], st
     try:
         return EXPERTS[family_name](text)
     except ValueError as error:
-        raise SpecError(f"expert:{text}: {error}") from None
+        raise SpecError(f"expert:{text} of {family_name}: {error}") from None
 
 
 def _expert(

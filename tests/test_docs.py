@@ -98,7 +98,7 @@ def run(command: list[str], folder: Path, where: str) -> str:
     environment = {
         **os.environ,
         "PATH": path,
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)]),
+        "PYTHONPATH": str(ROOT),
         "OMP_NUM_THREADS": "1",
         "COLUMNS": "100",
         "PYTEST_XDIST_AUTO_NUM_WORKERS": "1",  # of `-n auto`: each loads the model

@@ -136,8 +136,14 @@ class Own:
         return Kept(names=False, files=True)
 
 
+class Broken(Own):
+    @property
+    def notice(self) -> str:  # type: ignore[override]
+        raise KeyError("one\nline")
+
+
 class Old:
-    name, notice, false_notice = "old", "", ""
+    name, notice, false_notice = "old", "Some.", "None."
 
     def keeps_names(self, turn: int, last: Execution) -> bool:
         return True
@@ -157,6 +163,11 @@ BAD = {
     "SAYS": (own(false_notice=b"x"), "its false_notice must be text, got b'x'"),
     "FIXED": (own(keeps=True), "its keeps is no function"),
     "SPACED": (own(name="a b"), "characters a test id cannot hold"),
+    "SILENT": (own(notice=" "), "its notice is empty"),
+    "SAME": (own(false_notice="Some."), "its notice and its false_notice are the same"),
+    "BROKEN": (Broken(), r"its notice raised KeyError: 'one\\nline'$"),
+    "TAKEN": (own(name="persistent"), "is named 'persistent', as one of okrt's own: rename it"),
+    "COUNTED": (own(name="reset-every-3"), "is named 'reset-every-3', as one of okrt's own"),
 }
 globals().update({name: found for name, (found, _) in BAD.items()})
 

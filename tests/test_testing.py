@@ -204,8 +204,9 @@ class Forgetful(EveryOther):
         return ALL if self.asked % 2 == 1 else NOTHING
 
 
-class Same(EveryOther):
-    false_notice = EveryOther.notice
+class Quits(EveryOther):
+    def keeps(self, turn: int, last: Execution) -> Kept:
+        raise SystemExit(3)
 
 
 class Nameless(EveryOther):
@@ -224,7 +225,7 @@ def test_a_contract_keeps_its_laws_and_the_runtime_what_it_says() -> None:
     [
         (Raises(), "a contract answers for every turn and block: ContractError: Contract.keeps"),
         (Forgetful(), "a contract answers the same when it is asked again"),
-        (Same(), "one notice is true and one false"),
+        (Quits(), "a contract answers for every turn and block: ContractError: .* SystemExit: 3"),
     ],
 )
 def test_a_broken_contract_fails_the_law_it_breaks(broken: Contract, law: str) -> None:

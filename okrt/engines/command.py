@@ -63,7 +63,6 @@ def run(arguments: argparse.Namespace) -> int:
         okrt.errors.UsageError: an argument is wrong, or the run directory cannot be used.
         okrt.errors.RuntimeFailure: no sandbox can be had.
     """
-    sys.path.append(str(Path.cwd()))  # where module:attribute is looked for, as by `python -m`
     given = Given(
         lambda name: getattr(arguments, name.replace("-", "_")),
         Path.cwd(),

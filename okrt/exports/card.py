@@ -116,7 +116,7 @@ _MEANING = (
     "Undecided is not equal: no margin was stated here, so that nothing is said to be equivalent.",
     "The declared contract is what was declared for the model; nothing here checks it.",
     "Total tokens count the history again in each turn; a prefix cache saves most of that.",
-    "A score has a floor well above 0, which blind play reaches; relative scores are 0 there.",
+    "Blind play reaches the floor, which may lie well above 0; relative scores are 0 there.",
 )
 
 

@@ -83,9 +83,10 @@ def read_expert(text: str, batches: Sequence[str] = BATCHES[:1]) -> Expert:
         elif key == "batch" and value in batches:
             found = replace(found, batch=value)
         else:
+            batch_too = f", batch={'|'.join(batches)}" if len(batches) > 1 else ""
             raise ValueError(
                 f"unknown setting {setting!r}; write recovery={'|'.join(RECOVERIES)}, "
-                f"slips=0.3 (a share of the episodes), variety=SEED or batch={'|'.join(batches)}"
+                f"slips=0.3 (a share of the episodes){batch_too} or variety=SEED"
             )
     return found
 

@@ -55,7 +55,6 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         okrt.errors.UsageError: there is no such run, gate file or baseline, or one is wrong.
     """
-    sys.path.append(str(Path.cwd()))  # where module:attribute is looked for
     here = Path.cwd()
     file = files.read(files.find(options.gates, here))
     if options.runtime and file.runtimes:

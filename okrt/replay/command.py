@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "repeats itself)")  # fmt: skip
     add("--tool-cap", metavar="N", help="tool calls a block may make (default: each episode's own)")
     add("--episode", metavar="EPISODE", help="this one only: an episode id, the start of one, or "
-        "a case id: label-contract-tier-seed")  # fmt: skip
+        "a case id, label-contract-tier-seed (without its cap: of every cap)")  # fmt: skip
     add("--model", metavar="LABEL", help="the episodes of this model only")
     add("--from-runtime", metavar="NAME", help="the episodes recorded under this contract only")
     add("--family", metavar="module:attribute", help="the family of tasks, where it is your own")
@@ -55,7 +55,6 @@ def run(options: argparse.Namespace) -> int:
         UsageError: an argument is wrong, a task is no longer generated, or nothing can be replayed.
         RuntimeFailure: no sandbox can be had.
     """
-    sys.path.append(str(Path.cwd()))  # where module:attribute is looked for, as by `python -m`
     asked = _read(options)
     found, broken, damaged = _selected(options)
     _check_versions(options.run, found, asked)
@@ -75,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
         if status or work.failed:
             return status or 1
         raise UsageError(_nothing(options.run, work, broken))
-    _print(options, work)
+    _print(options, work, _names(found, _crossed(options.run)))
     unlike = sum(one.own and one.departure is not None for one in work.replays)
     if unlike:
         sys.stderr.write(f"okrt: {unlike:,} episodes do not repeat themselves\n")
@@ -114,13 +113,23 @@ def _selected(options: argparse.Namespace) -> tuple[list[Place], int, int]:
             there.append(place)
     _check_known("--model", options.model, {place.key.model for place in there})
     _check_known("--from-runtime", options.from_runtime, {place.key.contract for place in there})
-    crossed = swept(plan_in(read_run(options.run, manifest=False)) or ())
+    crossed = _crossed(options.run)
     found = [place for place in there if _is_asked_for(place, options, crossed)]
     if not found:
         asked = f" {options.episode!r}" if options.episode is not None else " of these"
         raise UsageError(f"{options.run} has no episode{asked}: okrt show and rows.jsonl name them")
     whole = [place for place in found if not place.failed]
     return whole, len(found) - len(whole), damaged
+
+
+def _crossed(run: Path) -> tuple[str, ...]:
+    return swept(plan_in(read_run(run, manifest=False)) or ())
+
+
+def _names(found: list[Place], crossed: tuple[str, ...]) -> dict[str, str]:
+    """Returns the case ids by episode id."""
+    repeated = any(place.key.repeat for place in found)
+    return {place.id: case_id(place.key, repeated, crossed) for place in found}
 
 
 def _check_known(option: str, value: str | None, known: set[str]) -> None:
@@ -180,7 +189,7 @@ def _nothing(run: Path, work: Work, broken: int) -> str:
     return f"{run}: no episode asked for ran a block: there is nothing to replay"
 
 
-def _print(options: argparse.Namespace, work: Work) -> None:
+def _print(options: argparse.Namespace, work: Work, names: dict[str, str]) -> None:
     summaries = cells(work.replays)
     if options.json:
         found = {
@@ -193,7 +202,7 @@ def _print(options: argparse.Namespace, work: Work) -> None:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(found)).decode() + "\n")
         return
     for one in work.replays if options.verbose else ():
-        sys.stdout.write(line(one) + "\n")
+        sys.stdout.write(line(one, names[one.episode_id]) + "\n")
     if options.verbose:
         sys.stdout.write("\n")
     sys.stdout.write(text(summaries, shutil.get_terminal_size((100, 24)).columns))

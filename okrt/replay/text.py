@@ -29,11 +29,10 @@ def text(cells: Sequence[Cell], width: int = 100) -> str:
     return "\n".join(lines) + "\n"
 
 
-def line(replay: Replay) -> str:
-    """Returns one episode on one line."""
+def line(replay: Replay, name: str) -> str:
+    """Returns one episode, of a case's name, on one line."""
     start = (
-        f"{replay.episode_id}  {one_line(replay.model, 40)}-{replay.recorded_contract}-"
-        f"{replay.tier}-{replay.seed}{f'-r{replay.repeat + 1}' if replay.repeat else ''}  "
+        f"{replay.episode_id}  {one_line(name, 120)}  "
         f"faithful {replay.faithful_turns} of {replay.recorded_turns}"
     )
     departure = replay.departure

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from okrt import specs
-from okrt.errors import InfrastructureError, UsageError
+from okrt.errors import InfrastructureError, SpecError, UsageError
 from okrt.index import Place
 from okrt.progress import Line
 from okrt.prompts import tool_cap
@@ -69,7 +69,7 @@ class Work:
         asked = self._asked
         own = tool_cap(episode.task, episode.settings)
         limits = Limits(tool_cap=own if asked.cap is None else asked.cap)
-        contract = asked.contract or specs.contract(episode.contract)
+        contract = asked.contract or _recorded(episode.contract)
         try:
             runtime = self._runtime(episode.settings.packages)
             found = replay(episode, contract, limits, runtime, family=asked.family)
@@ -110,6 +110,16 @@ class Work:
             runtime.close()
         if self._out is not None:
             self._out.close()
+
+
+def _recorded(name: str) -> Contract:
+    try:
+        return specs.contract(name)
+    except SpecError:
+        raise UsageError(
+            f"recorded under the runtime {name!r}, which is none of okrt's: replay such episodes "
+            f"by themselves, --from-runtime {name} --runtime module:attribute"
+        ) from None
 
 
 def as_json(one: Replay) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def _caps_section(sweep: Sweep) -> tuple[str, tuple[str, ...], tuple[int, ...], 
         (f"{one_line(named[model])}, in {contract}", _lines([by.get(cap) for cap in sweep.caps]))
         for (model, contract), by in points.items()
     ]
-    if gaps := _gaps(responses(sweep), sweep.caps):
+    if gaps := _gaps(responses(sweep, _scripted(sweep)), sweep.caps):
         blocks.append(("gaps of the score, by cap", gaps))
     notes = (
         "[low, high]: 95% intervals over tasks, paired by task in gaps; [-]: none is claimed",

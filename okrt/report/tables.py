@@ -238,7 +238,10 @@ def _models(rows: Sequence[Brief]) -> list[str]:
 
 
 def _settings(run: Mapping[str, Any], rows: Sequence[Brief]) -> list[str]:
-    lines = [f"{name}: {_text(run.get(name))}" for name in ("arguments", "settings")]
+    settings = run.get("settings")
+    if isinstance(settings, Mapping):
+        settings = {name: settings[name] for name in settings if name not in AXES}
+    lines = [f"arguments: {_text(run.get('arguments'))}", f"settings: {_text(settings)}"]
     for axis in AXES:
         values = sorted({getattr(row, axis) for row in rows}, key=lambda v: (v is not None, v))
         lines.append(f"{axis}: {', '.join('none' if v is None else _text(v) for v in values)}")

@@ -230,7 +230,11 @@ def _flips(estimate: Estimate) -> str:
 
 
 def _demand(cell: Cell) -> str:
-    return "" if cell.max_demand is None else f"{cell.max_demand}"
+    """A lower bound where the cap refused a call, as the block may have been ended there."""
+    if cell.max_demand is None:
+        return ""
+    beyond = cell.exposure is not None and bool(cell.exposure.value)
+    return f"{'>= ' if beyond else ''}{cell.max_demand}"
 
 
 def _exposure(cell: Cell) -> str:

@@ -23,6 +23,9 @@ from okrt.specs import ModelSpec, Serving
 from okrt.store import RUN, check_new
 from okrt.types import Contract, Model, ModelCard, Settings, TrainedUnder
 
+MOST_CALLS = 999_999_999
+"""That a tool cap may allow; run directories and experts know no more digits."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -210,7 +213,7 @@ def _checked_run(given: Given, text: str) -> Path:
 def _axes(given: Given) -> dict[str, tuple[Any, ...]]:
     """Returns the values of the settings that may have several, those that were given."""
     found: dict[str, tuple[Any, ...]] = {}
-    if caps := _several(given, "tool-cap", lambda text: _at_least_one("tool-cap", text)):
+    if caps := _several(given, "tool-cap", _cap):
         found["tool_cap"] = caps
     if cues := _several(given, "cue", lambda text: _among("cue", text, get_args(types.Cue))):
         found["cue"] = cues
@@ -224,7 +227,10 @@ def _several(given: Given, name: str, read: Callable[[str], Any]) -> tuple[Any, 
     text = given.value(name)
     if text is None:
         return ()
-    values = tuple(read(part.strip()) for part in str(text).split(","))
+    parts = [part.strip() for part in str(text).split(",")]
+    if len(parts) > 1 and "" in parts:
+        raise UsageError(f"--okrt-{name} {text!r}: a value is missing beside a comma")
+    values = tuple(map(read, parts))
     if twice := next((value for value in values if values.count(value) > 1), None):
         raise UsageError(f"--okrt-{name} {text!r}: {twice} is there twice; give each value once")
     return values
@@ -284,6 +290,13 @@ def _at_least_one(name: str, value: Any) -> int:
     if not str(value).strip().isdecimal() or int(value) < 1:
         raise UsageError(f"--okrt-{name} {value!r}: give a whole number of at least 1")
     return int(value)
+
+
+def _cap(text: str) -> int:
+    cap = _at_least_one("tool-cap", text)
+    if cap > MOST_CALLS:
+        raise UsageError(f"--okrt-tool-cap {text!r}: give at most {MOST_CALLS:,}")
+    return cap
 
 
 def _temperature(value: str) -> float:

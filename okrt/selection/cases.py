@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
 
+from okrt import specs
 from okrt.plan import AXES, Key, axes_of, axis_words
 from okrt.run import Case
 from okrt.salt import PrivateFamily
@@ -92,7 +93,13 @@ def cases(
 
     A task's repeats stand apart: decoded side by side they would share the shape of every batch,
     and what that does to answers (A/A) would not show.
+
+    Raises:
+        SpecError: a model is an expert that the family does not have.
     """
+    for model in options.models:
+        if model.label not in options.own_cards:
+            specs.check_expert(model, family.name)
     of = family if options.salt is None else PrivateFamily(family, options.salt)
     return [
         CaseSpec(of, model, contract, tier, seed, repeat, settings)

@@ -74,6 +74,16 @@ def test_a_log_says_now_and_then_how_far_it_is(
     assert "okrt: 1/2 episodes" in capsys.readouterr().err
 
 
+def test_an_expert_that_the_family_does_not_have_starts_no_run(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--family=ledger_audit", "--model=expert:persistent,batch=all", "--tier=micro"]
+    assert cli.main(["run", *arguments, "--out=run"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "expert:persistent,batch=all of ledger_audit: unknown setting 'batch=all'" in line
+    assert not (here / "run").exists()
+
+
 def test_it_selects_what_the_shipped_evaluation_does() -> None:
     options = read_options(Given(lambda name: None, Path.cwd()))
     found = selected(specs.family("opaque_knapsack"), options, None)

@@ -85,7 +85,9 @@ def test_every_family_knows_every_expert(name: str) -> None:
     with pytest.raises(ValueError, match="unknown setting 'slips=2'"):
         specs.EXPERTS[name]("persistent,slips=2")
     if name in NEW:
-        with pytest.raises(ValueError, match=r"unknown setting 'batch=all'.* or batch=cap$"):
+        with pytest.raises(
+            ValueError, match=r"unknown setting 'batch=all'; .*episodes\) or variety"
+        ):
             specs.EXPERTS[name]("persistent,batch=all")
 
 

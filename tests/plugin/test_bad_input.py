@@ -136,6 +136,16 @@ def test_a_wrong_marker_is_a_collection_error_of_one_line(
 
 
 @alone
+def test_an_expert_that_the_family_does_not_have_is_a_collection_error_of_one_line(
+    evaluate: Run, pytester: pytest.Pytester
+) -> None:
+    pytester.makepyfile(test_fit=EVALUATION.replace("opaque_knapsack", "ledger_audit"))
+    result = evaluate("--model=expert:persistent,batch=all")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "of ledger_audit: unknown setting 'batch=all'" in plain(result)
+
+
+@alone
 def test_an_unknown_tier_of_the_command_line_is_one_line(evaluate: Run) -> None:
     result = evaluate("--okrt-tier=nosuch")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -228,7 +238,7 @@ def test_a_contract_that_raises_fails_its_cases_and_no_other(
         import pytest
 
         class Odd:
-            name, notice, false_notice = "odd", "", ""
+            name, notice, false_notice = "odd", "Some.", "None."
             def keeps(self, turn, last):
                 raise KeyError("never asked")
 

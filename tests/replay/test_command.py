@@ -112,6 +112,21 @@ def test_an_episode_of_a_swept_run_is_named_with_its_cap(
         assert main(["replay", run, "--episode", asked, "--json"]) == 0
         found = json.loads(capsys.readouterr().out)["episodes"]
         assert {episode["episode_id"] for episode in found} == ids
+    assert main(["replay", run, "--verbose"]) == 0
+    lines = capsys.readouterr().out.splitlines()[:2]
+    assert [line.split()[:2] for line in lines] == [
+        [one.id, f"{name}-cap_of_task"], [other.id, f"{name}-cap{cap}"]
+    ]  # fmt: skip
+
+
+def test_a_recorded_runtime_that_is_not_known_by_name_is_told(
+    played: list[Episode], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write(tmp_path / "run", replace(played[0], contract="house"))
+    assert main(["replay", run]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "recorded under the runtime 'house', which is none of okrt's" in line
+    assert "--from-runtime house --runtime module:attribute" in line
 
 
 def test_a_record_that_does_not_repeat_itself_fails(

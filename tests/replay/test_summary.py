@@ -90,7 +90,7 @@ def test_the_text_says_the_figures_and_escapes_the_models() -> None:
     assert "by turn 2: 20% of the episodes at least, 40% at most" in shown
     assert "unsteady: 1 episode " in shown
     hostile = made([turn(1, "output", detail="\x1b[2J\u202e\n")], 2)
-    assert line(hostile).isprintable()
+    assert line(hostile, "toy\x1b[2J-persistent-easy-0").isprintable()
     differs = text(cells([made([ON, LOST], 5, same=False, cap=3)]))
     assert "misses a variable" not in differs
     assert "they have no faithful turn" in differs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 from okrt.analysis.brief import briefs
@@ -33,6 +34,13 @@ def test_a_terminal_shows_the_figures_by_cap_and_what_compares_them() -> None:
     assert "+0.430 [" in a_p
     assert a_p.endswith("different")
     assert "Holm over 28 claims of this report" in shown  # of the tables, as without a sweep
+
+
+def test_experts_have_gaps_too() -> None:
+    scripted = [replace(row, model_spec=f"expert:{row.trained_under}") for row in SWEPT]
+    lines = [" ".join(line.split()) for line in terminal(scripted, 110).splitlines()]
+    assert any("over tool caps: self-check of the harness" in line for line in lines)
+    assert any(line.startswith("G_P, m-persistent +0.590 [") for line in lines)
 
 
 def test_caps_that_do_not_fit_stand_below_one_another() -> None:

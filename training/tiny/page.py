@@ -47,13 +47,14 @@ CAPPED_TEXT = (
     "not printed what it holds, and the next block goes on with its variables. The stateless idiom "
     "counts its calls."
 )
-TURNS = (
-    "Seen in the transcripts of these experts: in stateless, every second block of the persistent "
-    "idiom misses a name, and the one after it writes all state again. That takes tokens; under "
-    f"cap {TIGHT} it takes so many of the {SETTINGS.max_turns} turns that few are left to take "
-    "items in, and quality goes. So a cap binds here by the turns that a task takes. In the "
-    "published study it also cut blocks that wanted more calls; these blocks heed it, and where "
-    "none is cut, carryover has nothing to carry."
+CUT = (
+    "Seen in transcripts of these experts, and of the persistent-trained models that learnt from "
+    "them: under a binding cap the first block is cut before it has printed anything. In stateless "
+    "the next one misses its names, the one after it begins anew and is cut at the same place, "
+    "until the turns are used up. Under carryover the block behind a cut one finds its names. At "
+    f"cap {SLACK} nothing is cut: names are missed once, what was printed is written again, and "
+    "what is lost is tokens. So the cap decides whether a misfit costs tokens or quality where "
+    "blocks run into it; in the arms above, whose blocks count their calls, it cuts none."
 )
 UNKNOWN_CAP = (
     "These models have read one number where the prompt states the cap, and have seen no block "
@@ -158,7 +159,7 @@ def _caps(
     )
     if experts := played.get(f"{CAPPED}-experts"):
         lines += ["The experts that wrote their traces; no evidence about models:", ""]
-        lines += [*extension.caps_table([Swept(seeds[0], map(row, experts))]), "", TURNS, ""]
+        lines += [*extension.caps_table([Swept(seeds[0], map(row, experts))]), "", CUT, ""]
     for arm in arms:
         lines += [f"### Models that know one cap, arm `{arm}`", ""]
         lines += _extended(arm, seeds, played)
