@@ -51,16 +51,18 @@ CUT = (
     "Seen in transcripts of these experts, and of the persistent-trained models that learnt from "
     "them: under a binding cap the first block is cut before it has printed anything. In stateless "
     "the next one misses its names, the one after it begins anew and is cut at the same place, "
-    "until the turns are used up. Under carryover the block behind a cut one finds its names. At "
-    f"cap {SLACK} nothing is cut: names are missed once, what was printed is written again, and "
-    "what is lost is tokens. So the cap decides whether a misfit costs tokens or quality where "
-    "blocks run into it; in the arms above, whose blocks count their calls, it cuts none."
+    "until the turns are used up or the model loses its way. Under carryover the block behind a "
+    f"cut one finds its names. At cap {SLACK} nothing is cut: names are missed once, what was "
+    "printed is written again, and what is lost is tokens. So the cap decides whether a "
+    "misfit costs tokens or quality where blocks run into it; in the arms above, whose blocks "
+    "count their calls, it cuts none."
 )
 UNKNOWN_CAP = (
     "These models have read one number where the prompt states the cap, and have seen no block "
     "that a cap cut. Seen in transcripts of the persistent-trained model of `none-1`, at home: "
-    "under 3 and 25 it writes no block that calls a tool; under 4 its first block, of five calls, "
-    "is cut, and then it writes no Python any more. So at such caps nothing can be said of a gap."
+    f"under {SLACK} it writes no block that calls a tool; under {TIGHT} its first block, of five "
+    "calls, is cut, and then it writes no Python any more. So at such caps nothing can be said of "
+    "a gap."
 )
 CONTROL_TEXT = (
     f"Two further fine-tunes of the first seed's base, each of which learnt `{CONTROL_FAMILY}` "
