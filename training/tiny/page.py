@@ -52,10 +52,11 @@ CUT = (
     "them: under a binding cap the first block is cut before it has printed anything. In stateless "
     "the next one misses its names, the one after it begins anew and is cut at the same place, "
     "until the turns are used up or the model loses its way. Under carryover the block behind a "
-    f"cut one finds its names. At cap {SLACK} nothing is cut: names are missed once, what was "
-    "printed is written again, and what is lost is tokens. So the cap decides whether a "
-    "misfit costs tokens or quality where blocks run into it; in the arms above, whose blocks "
-    "count their calls, it cuts none."
+    "cut one finds its names; the note of `carryover-announced` stood in no trace, and behind it "
+    f"the models mix blocks that look with blocks that take. At cap {SLACK} nothing is cut: names "
+    "are missed once, what was printed is written again, and what is lost is tokens. So the cap "
+    "decides whether a misfit costs tokens or quality where blocks run into it; in the arms above, "
+    "whose blocks count their calls, it cuts none."
 )
 UNKNOWN_CAP = (
     "These models have read one number where the prompt states the cap, and have seen no block "
