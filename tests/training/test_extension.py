@@ -105,6 +105,21 @@ def test_a_gap_that_no_cap_widens_is_not_shown(rows: list[Brief]) -> None:
     assert one.has_gap(SLACK)
 
 
+def test_a_task_that_stateless_plays_better_leaves_a_share_without_an_interval(
+    rows: list[Brief],
+) -> None:
+    far = lost(0.5, 0.1, back=0.25, noise=0)
+
+    def once(cap: int, contract: str, task: int) -> float:
+        return 1.0 if task == rows[0].seed and contract != HOME else far(cap, contract, task)
+
+    share = played(rows, once).recovered(TIGHT, "carryover")
+    others = [task for task in {one.seed for one in rows} if task != rows[0].seed]
+    gains = sum(0.25 * (1 + task / 100) for task in others)
+    assert share.value == pytest.approx(gains / (0.5 * len(others) - 0.2))
+    assert share.low is None
+
+
 def test_what_does_not_suffice_is_undecided(rows: list[Brief]) -> None:
     far = lost(0.3, 0.3)
 

@@ -14,7 +14,7 @@ from okrt.analysis.contrasts import SCORE_MARGIN
 from okrt.analysis.estimands import FourCells, contrasts, difference, four_cells, score
 from okrt.analysis.pairing import identical_tasks, paired
 from okrt.analysis.rows import Row
-from okrt.analysis.stats import Estimate, Inference, ratio
+from okrt.analysis.stats import Estimate, Inference, Unknown, ratio
 from training.tiny.play import OWN, SLACK, TIGHT
 from training.tiny.results import known
 
@@ -58,7 +58,8 @@ class Swept:
         return difference(self.cell(cap, HOME, contract), self.cell(cap, HOME, AWAY))
 
     def recovered(self, cap: int, contract: str) -> Estimate:
-        """The same as a share of the gap: a ratio of sums over the tasks."""
+        """The same as a share of the gap: a ratio of sums over the tasks, without an interval where
+        a task has none but the opposite gap."""
         cells = [self.cell(cap, HOME, name) for name in (contract, AWAY, HOME)]
         rows = zip(*paired(*cells).means(score), strict=True)
         known_rows = [
@@ -67,6 +68,9 @@ class Swept:
             if there is not None and away is not None and home is not None
         ]
         gains, gaps = [one for one, _ in known_rows], [gap for _, gap in known_rows]
+        if min(gaps, default=0) < 0:
+            share = sum(gains) / sum(gaps) if sum(gaps) else None
+            return Unknown(share, "none: a gap is negative", len(gaps), "task").estimate()
         return ratio(gains, gaps).estimate()
 
     def uncut(self, cap: int) -> bool:
