@@ -61,13 +61,14 @@ def _survives(trait: Trait) -> Law:
 _VARIABLE = TRAITS[0]
 
 
-def _like_no_other() -> str:
-    """Returns a name: smolagents reads a missing one as the most similar that there is."""
-    return "".join(secrets.choice("jwyz") for _ in range(12))
+def _like_no_other(letters: str) -> str:
+    """Returns a name: smolagents reads a missing one as the most similar that there is. So each
+    law has letters of its own, for a session keeps the names of those before."""
+    return "".join(secrets.choice(letters) for _ in range(12))
 
 
 def _much_later(asker: Asker, session: int) -> Iterator[tuple[Found, str]]:
-    left, name = asker.leave(session, _VARIABLE), _like_no_other()
+    left, name = asker.leave(session, _VARIABLE), _like_no_other("jwyz")
     count = f"try:\n    {name} += 1\nexcept Exception:\n    {name} = 1"
     counts: list[int | str] = []
     for _ in range(MANY):
@@ -119,7 +120,7 @@ def _after_an_error(asker: Asker, session: int) -> Iterator[tuple[Found, str]]:
 
 
 def _errors(asker: Asker, session: int) -> Iterator[tuple[Found, str]]:
-    before, name = Mark(), _like_no_other()
+    before, name = Mark(), _like_no_other("gqvx")
     answer, _ = asker.ask(session, f"{before.prints('1')}\n{name}")
     yield ("shown" if before.read(answer.text) else "hidden"), ""
     yield ("shown" if "NameError" in answer.text else "hidden"), ""

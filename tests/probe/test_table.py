@@ -81,3 +81,13 @@ def test_no_two_kinds_of_target_read_alike() -> None:
     kinds = [target for target in TARGETS if target not in ("REPL", "mcp keeps")]
     assert len({columns[target] for target in kinds}) == len(kinds)
     assert len(re.findall("^.+[|]", EXPECTED, re.MULTILINE)) == len(expected("persistent"))
+
+
+def test_names_of_two_laws_are_never_taken_for_each_other(
+    mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """smolagents reads a missing name as the most similar one that an earlier law left."""
+    monkeypatch.setattr("okrt.probe.laws.secrets.choice", lambda letters: letters[0])
+    report = probe(spec("smolagents", mine), PATIENT)
+    (found,) = [one.found for one in report.findings if one.law == "which name is missing"]
+    assert found == "shown"
