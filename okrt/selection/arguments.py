@@ -24,7 +24,7 @@ from okrt.store import RUN, check_new
 from okrt.types import Contract, Model, ModelCard, Settings, TrainedUnder
 
 MOST_CALLS = 999_999_999
-"""That a tool cap may allow; run directories and experts know no more digits."""
+"""That a tool cap may allow: experts read no more digits off the prompt."""
 
 
 @dataclass(frozen=True, slots=True)
