@@ -91,13 +91,16 @@ def nodes() -> Iterator[Any]:
 
 def test_a_node_killed_in_mid_run_costs_and_doubles_no_episode(nodes: Any, tmp_path: Path) -> None:
     told: list[str] = []
-    of = wanted(12)
+    of = wanted(20)
     found: list[Episode] = []
+    is_killed = False
     for one in play_cases(of, OPTIONS, CARDS, Cluster(nodes.address), tmp_path, tell=told.append):
         assert isinstance(one, Episode)
         found.append(one)
-        if len(found) == len(of) // 3:
+        playing = [some for some in tmp_path.rglob("episodes.jsonl") if some.stat().st_size]
+        if len(playing) == len(nodes.list_all_nodes()) and not is_killed:
             nodes.remove_node(next(iter(nodes.worker_nodes)), allow_graceful=False)
+            is_killed = True
     nodes.add_node(num_cpus=1)
     assert by_key(found) == locally(of)
     assert any("was lost" in line for line in told)
