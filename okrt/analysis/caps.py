@@ -23,10 +23,12 @@ from okrt.analysis.estimands import (
     score,
     total_tokens,
 )
-from okrt.analysis.pairing import Cell
-from okrt.analysis.stats import LEVEL, Estimate, Inference, OverSeeds, over_seeds
+from okrt.analysis.pairing import Cell, paired
+from okrt.analysis.stats import LEVEL, Estimate, Inference, OverSeeds, Unknown, over_seeds
+from okrt.errors import UsageError
 
 AXIS = "tool_cap"
+PACKAGES = "none: the episodes ran with different packages"
 _HOME: Mapping[str, tuple[str, str]] = {
     "persistent": ("persistent", "stateless"),
     "stateless": ("stateless", "persistent"),
@@ -51,23 +53,21 @@ def between_caps(
     D(slack) = A_P + A_S. Each task is kept together over all cells.
 
     Raises:
-        UsageError: the cells cannot be compared: one holds several values of a setting, or they
-            differ in another setting than the cap.
+        UsageError: the cells cannot be compared: one holds several values of a setting, they
+            differ in another setting than the cap, or the caps are not one on each side.
     """
+    _check_caps(_all(tight), _all(slack))
     return {
         "A_P": gap_change(tight.pp, tight.ps, slack.pp, slack.ps, measure),
         "A_S": gap_change(tight.ss, tight.sp, slack.ss, slack.sp, measure),
         "T": linear(
-            (
-                tight.pp, tight.ps, tight.sp, tight.ss,
-                slack.pp, slack.ps, slack.sp, slack.ss,
-            ),
+            (*_all(tight), *_all(slack)),
             (1, -1, -1, 1, -1, 1, 1, -1),
             measure,
             apart={AXIS},
             width=4 if measure is score else None,
         ),
-    }  # fmt: skip
+    }
 
 
 def gap_change(
@@ -78,9 +78,22 @@ def gap_change(
     Raises:
         UsageError: see `between_caps`.
     """
+    _check_caps((home, away), (slack_home, slack_away))
     width = 2 if measure is score else None
     cells = (home, away, slack_home, slack_away)
     return linear(cells, (1, -1, -1, 1), measure, apart={AXIS}, width=width)
+
+
+def _all(cells: FourCells) -> tuple[Cell, ...]:
+    return cells.pp, cells.ps, cells.sp, cells.ss
+
+
+def _check_caps(tight: Sequence[Cell], slack: Sequence[Cell]) -> None:
+    for side in (tight, slack):
+        paired(*side)
+    caps = [{row.tool_cap for cell in side for row in cell} for side in (tight, slack)]
+    if caps[0] and caps[0] == caps[1]:
+        raise UsageError(f"both sides ran under the tool cap {caps[0].pop()}: compare two caps")
 
 
 def over_training_seeds(
@@ -148,6 +161,8 @@ class Dose:
     score: Estimate
     total_tokens: Estimate
     """The mean over tasks; without an upper end where limits cut many episodes."""
+    at_least: bool
+    """Whether they did, so that the tokens are a lower bound."""
     missing_variable_rate: Estimate
     lost_rate: Estimate
     exposure: Estimate | None
@@ -217,6 +232,7 @@ def _dose(cell: CellFigures, cap: int, rows: Sequence[Brief], level: float) -> D
         tasks=cell.tasks,
         score=cell.score,
         total_tokens=tokens.estimate(level),
+        at_least=cell.at_least,
         missing_variable_rate=cell.missing_variable_rate,
         lost_rate=cell.lost_rate,
         exposure=cell.exposure,
@@ -225,8 +241,9 @@ def _dose(cell: CellFigures, cap: int, rows: Sequence[Brief], level: float) -> D
 
 
 def _tokens(rows: Sequence[Brief]) -> Inference:
-    packages = {tuple(row.packages) for row in rows}  # they alone are no axis of tables
-    return quality([row for row in rows if tuple(row.packages) == min(packages)], total_tokens)
+    if len({tuple(row.packages) for row in rows}) > 1:  # they alone are no axis of tables
+        return Unknown(None, PACKAGES, len({row.task_id for row in rows}), "task")
+    return quality(rows, total_tokens)
 
 
 def responses(sweep: Sweep, experts: bool = False) -> list[Response]:

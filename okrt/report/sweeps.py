@@ -151,14 +151,16 @@ def _share(estimate: Estimate | None) -> str:
     return "" if estimate is None else shown(estimate, 100, 1, "%")
 
 
-def _count(estimate: Estimate) -> str:
+def _count(dose: Dose) -> str:
     """Tokens; whole ones, in thousands."""
-    if estimate.value is None:
+    found = dose.total_tokens
+    if found.value is None:
         return ""
-    if estimate.low is None and estimate.high is None:
-        return f"{estimate.value:,.0f} [{NOTHING}]"
-    low, high = ("..." if end is None else f"{end:,.0f}" for end in (estimate.low, estimate.high))
-    return f"{'>= ' if estimate.high is None else ''}{estimate.value:,.0f} [{low}, {high}]"
+    text = f"{'>= ' if dose.at_least else ''}{found.value:,.0f}"
+    if found.low is None and found.high is None:
+        return f"{text} [{NOTHING}]"
+    low, high = ("..." if end is None else f"{end:,.0f}" for end in (found.low, found.high))
+    return f"{text} [{low}, {high}]"
 
 
 def _most(dose: Dose) -> str:
@@ -169,7 +171,7 @@ def _most(dose: Dose) -> str:
 
 _SHOWS: tuple[tuple[str, Callable[[Dose], str]], ...] = (
     ("score", lambda dose: shown(dose.score)),
-    ("total tokens", lambda dose: _count(dose.total_tokens)),
+    ("total tokens", lambda dose: _count(dose)),
     ("missing-variable episodes", lambda dose: _share(dose.missing_variable_rate)),
     ("lost-variable episodes", lambda dose: _share(dose.lost_rate)),
     (BEYOND, lambda dose: _share(dose.exposure)),

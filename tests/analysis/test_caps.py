@@ -122,6 +122,16 @@ def test_intervals_at_one_cap_are_of_the_differences_of_each_task(
         assert (made.n, made.pairing) == (N, "task")
 
 
+def test_where_all_tasks_say_the_same_the_interval_is_as_wide_as_one_task_can_differ() -> None:
+    """By 1 between two cells, by 2 over four, by 4 over eight: the exact bound on a rare task."""
+    four = {cap: four_cells([changed(one, score=0.5) for one in rows(cap)]) for cap in Q}
+    found = at_cap(four[25]) | between_caps(four[25], four[80])
+    most = {"G_P": 1, "G_S": 1, "M": 1, "D": 2, "A_P": 2, "A_S": 2, "T": 4}
+    assert {name: one.estimate().high for name, one in found.items()} == pytest.approx(
+        {name: width * (1 - 0.025 ** (1 / N)) for name, width in most.items()}
+    )
+
+
 def test_a_task_that_one_cell_lacks_is_in_no_estimand_between_caps(
     both: dict[int, FourCells],
 ) -> None:
@@ -140,6 +150,12 @@ def test_caps_are_never_mixed_by_accident(both: dict[int, FourCells]) -> None:
         gap_change(mixed, both[25].ps, both[80].pp, both[80].ps)
     with pytest.raises(UsageError, match=r"differ in tool_cap \(25, 80\)"):
         difference(both[25].pp, both[80].pp)
+    with pytest.raises(UsageError, match=r"differ in tool_cap \(25, 80\)"):
+        between_caps(FourCells(both[25].pp, both[80].ps, both[25].sp, both[25].ss), both[80])
+    with pytest.raises(UsageError, match=r"differ in tool_cap \(25, 80\)"):
+        between_caps(both[25], FourCells(both[80].pp, both[80].ps, both[25].sp, both[80].ss))
+    with pytest.raises(UsageError, match="both sides ran under the tool cap 25: compare two caps"):
+        between_caps(both[25], both[25])
     other = FourCells(*([changed(one, cue="true") for one in some] for some in _of(both[25])))
     with pytest.raises(UsageError, match="differ in cue"):
         between_caps(other, both[80])
@@ -187,13 +203,14 @@ def test_demand_counts_what_was_refused_and_says_where_it_was_cut() -> None:
         turn(None),
         turn(execution=ran((), (), *two)),
         turn(execution=ran(None, (), *two[:1], status="timeout")),
+        turn(execution=ran(None, (), status="died")),
     ]
     assert demands(turns) == [
-        Demand(3, True), Demand(7, False), Demand(2, False), Demand(1, True),
+        Demand(3, True), Demand(7, False), Demand(2, False), Demand(1, True), Demand(0, True),
     ]  # fmt: skip
     made = row(episode(*turns))
-    assert (made.blocks, made.max_demand, made.cut_blocks, made.cap_hits) == (4, 7, 2, 2)
-    assert exposure((one.calls for one in demands(turns)), 2) == 0.5
+    assert (made.blocks, made.max_demand, made.cut_blocks, made.cap_hits) == (5, 7, 3, 2)
+    assert exposure((one.calls for one in demands(turns)), 2) == 0.4
 
 
 # -- a report --------------------------------------------------------------------------------------
@@ -247,12 +264,32 @@ def test_doses_are_the_figures_of_each_cap() -> None:
 
 
 def test_where_limits_cut_many_episodes_tokens_are_at_least() -> None:
-    cut = [
-        changed(one, ending="max_turns", episode_id=f"{one.episode_id}x") for one in rows(80)[:N]
+    found = [
+        changed(one, ending="max_turns") if one.tool_cap == 80 else one
+        for table in made()
+        for one in table.rows
     ]
-    (sweep,) = sweeps(tables([*rows(25), *cut]))
-    by_cap = {one.tool_cap: one.total_tokens for one in doses(sweep) if one.model == cut[0].model}
-    assert by_cap[80].high is None
+    (sweep,) = sweeps(tables(found))
+    tight, slack = doses(sweep)[:2]
+    assert (tight.at_least, slack.at_least) == (False, True)
+    assert tight.total_tokens.high is not None
+    assert slack.total_tokens.low is not None
+    assert slack.total_tokens.high is None
+    few = [one for one in found if one.seed < 105]  # too few for any interval
+    assert [one.at_least for one in doses(sweeps(tables(few))[0])[:2]] == [False, True]
+
+
+def test_tokens_of_runs_with_different_packages_are_not_averaged() -> None:
+    found = [
+        changed(one, packages=["numpy"]) if one.seed < 100 + N // 2 else one
+        for table in made()
+        for one in table.rows
+    ]
+    dose = doses(sweeps(tables(found))[0])[0]
+    assert (dose.tasks, dose.score.n) == (N, N)
+    assert (dose.total_tokens.value, dose.total_tokens.method) == (
+        None, "none: the episodes ran with different packages",
+    )  # fmt: skip
 
 
 def named(found: Sequence[Response]) -> dict[str, float]:
@@ -287,6 +324,23 @@ def test_several_models_of_one_training_each_have_their_gap() -> None:
         "m-persistent": 0.43, "m-persistent-2": 0.43,
     }  # fmt: skip
     assert not [one for one in responses(sweep) if one.name in ("T", "D", "M")]
+
+
+def test_estimands_are_said_of_the_model_that_they_are_about() -> None:
+    whom = {one.name: one.whom for one in responses(sweeps(made())[0])}
+    assert whom == {
+        "G_P": "m-persistent", "A_P": "m-persistent", "G_S": "m-stateless", "A_S": "m-stateless",
+        "M": "m-persistent - m-stateless", "D": "", "T": "",
+    }  # fmt: skip
+
+
+def test_a_stateless_trained_model_by_itself_has_its_gap_from_home() -> None:
+    lone = [one for cap in Q for one in rows(cap) if one.trained_under == "stateless"]
+    found = responses(sweeps(tables(lone))[0])
+    assert {one.whom for one in found} == {"m-stateless"}
+    assert named(found) == pytest.approx(
+        {"G_S(25)": -0.02, "G_S(80)": 0.02, "A_S = G_S(25) - G_S(80)": -0.04}
+    )
 
 
 def test_experts_are_asked_for_by_themselves() -> None:

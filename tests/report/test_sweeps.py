@@ -36,6 +36,12 @@ def test_a_terminal_shows_the_figures_by_cap_and_what_compares_them() -> None:
     assert "Holm over 28 claims of this report" in shown  # of the tables, as without a sweep
 
 
+def test_tokens_that_limits_cut_are_lower_bounds_even_of_few_tasks() -> None:
+    cut = [replace(one, ending="max_turns") for one in SWEPT if one.seed < 105]
+    lines = [" ".join(line.split()) for line in terminal(cut, 110).splitlines()]
+    assert "total tokens >= 25,102 [-] >= 80,102 [-]" in lines
+
+
 def test_experts_have_gaps_too() -> None:
     scripted = [replace(row, model_spec=f"expert:{row.trained_under}") for row in SWEPT]
     lines = [" ".join(line.split()) for line in terminal(scripted, 110).splitlines()]

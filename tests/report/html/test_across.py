@@ -88,6 +88,9 @@ def test_a_lower_bound_has_no_upper_end() -> None:
     tokens = {one["cap"]: one["tokens"] for one in sweep["doses"] if one["cell"] == 0}
     assert (tokens[80]["high"], tokens[80]["at_least"]) == (None, True)
     assert tokens[25]["at_least"] is False
+    (sweep,) = swept(tables([one for one in cut if one.seed < 105]))  # too few for any interval
+    least = {one["cap"]: one["tokens"]["at_least"] for one in sweep["doses"] if one["cell"] == 0}
+    assert least == {25: False, 80: True}
 
 
 def test_an_ablation_has_its_effects_and_no_figure() -> None:
