@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -239,6 +240,7 @@ def test_a_server_that_is_killed_and_comes_back(
     def serve() -> None:
         program = [sys.executable, "-c", SERVER, str(port)]
         servers.append(subprocess.Popen(program, env={**os.environ, "PYTHONPATH": str(ROOT)}))
+        await_port(port)
 
     model = f"--model=m@http://127.0.0.1:{port}/v1"
     serve()
@@ -263,6 +265,15 @@ def test_a_server_that_is_killed_and_comes_back(
         for server in servers:
             server.kill()
             server.wait()
+
+
+def await_port(port: int) -> None:
+    deadline = time.monotonic() + ENOUGH_S
+    while time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.05)
+    pytest.fail(f"nothing answers at {port}")
 
 
 def free_port() -> int:
