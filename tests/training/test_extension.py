@@ -156,6 +156,8 @@ def test_tables_hold_every_cell_and_estimand_of_each_seed(rows: list[Brief]) -> 
     head, rule, *lines = extension.caps_table(pair)
     assert head.count("|") == rule.count("|") == lines[0].count("|")
     assert len(lines) == len(CAPS) * 4
+    assert lines[1].count("| >= ") == 3  # calls of a block, and both tokens
+    assert lines[0].count("| >= ") == 1
     assert lines[1].startswith(f"| {TIGHT} | persistent → stateless | 12 | 0.400 (0.300, 0.500) |")
     head, rule, *lines = extension.estimands_table(pair)
     assert head == "| estimand | seed 1 | seed 2 | over seeds |"

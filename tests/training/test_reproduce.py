@@ -15,11 +15,13 @@ from training.tiny.page import page
 from training.tiny.results import (
     CELLS,
     Played,
+    Ratio,
     arm_table,
     at_home,
     contrasts,
     curriculum_line,
     findings,
+    mean_and_each,
     plain_table,
 )
 from training.tiny.sessions import Session
@@ -77,6 +79,33 @@ def test_ratios_are_of_means_and_gaps_of_scores(played: Played) -> None:
     assert lines[2].endswith(f"| {tokens[CELLS[2]] / tokens[CELLS[0]]:.2f} |")
     gap = played.score(*CELLS[0]) - played.score(*CELLS[1])
     assert f"| G_P = score P→P - P→S | {gap:+.3f} |" in lines
+
+
+def test_what_limits_cut_is_marked_as_a_lower_bound(played: Played) -> None:
+    """The experts retry in stateless until their turns are used up."""
+    assert [row.count("| >= ") for row in arm_table([played])[2:]] == [0, 3, 0, 0]
+    assert [row.count("| >= ") for row in plain_table(played)[2:]] == [0, 1, 0, 0]
+    assert [row.count("| >= ") for row in contrasts([played])[2:8]] == [0, 0, 0, 0, 1, 1]
+    assert mean_and_each([1, 3], "{:.0f}", [False, True]) == ">= 2 (1, >= 3)"
+
+
+def test_a_ratio_is_a_bound_where_one_of_its_means_is() -> None:
+    cut, upper, neither = Ratio(2, above=True), Ratio(2, below=True), Ratio(2, True, True)
+    assert [one.text("x") for one in (cut, upper, neither)] == [">= 2.00x", "<= 2.00x", "-"]
+    assert [one.low for one in (cut, upper, neither)] == [2, 0, 0]
+
+
+def test_a_price_over_a_home_that_limits_cut_is_not_shown(
+    played: Played, episodes: list[Episode]
+) -> None:
+    assert findings([played])[2].startswith("- **shown** in 1 of 1: At home")
+    (first, *_), rest = played.episodes[CELLS[0]], list(episodes)
+    assert first.trajectory is not None
+    rest.remove(first)
+    cut = replace(first, trajectory=replace(first.trajectory, ending="max_turns"))
+    line = findings([Played([*rest, cut])])[2]
+    assert line.startswith("- **not shown** in 0 of 1: At home")
+    assert "Found: <= " in line
 
 
 def test_blocks_that_repeat_an_earlier_one_are_counted_from_the_first_loss_on(

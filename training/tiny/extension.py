@@ -10,7 +10,7 @@ from okrt.analysis.cells import Cell
 from okrt.analysis.estimands import contrasts
 from okrt.analysis.stats import Estimate, Inference
 from training.tiny.play import CAPS, OWN, SLACK, TIGHT
-from training.tiny.results import CELLS, known, mean_and_each
+from training.tiny.results import CELLS, known, mean_and_each, spent
 from training.tiny.swept import (
     AWAY,
     BINDING,
@@ -156,8 +156,4 @@ def _quality(cells: Sequence[Cell]) -> str:
 
 
 def _tokens(cells: Sequence[Cell]) -> str:
-    figures = (
-        mean_and_each([known(cell.completion_tokens) for cell in cells], "{:.0f}"),
-        mean_and_each([known(cell.total_tokens) for cell in cells], "{:.0f}"),
-    )
-    return " | ".join(figures)
+    return f"{spent(cells, 'completion_tokens')} | {spent(cells, 'total_tokens')}"

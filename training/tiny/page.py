@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from okrt.analysis.cells import CENSORED_LIMIT
 from okrt.analysis.rows import row
 from okrt.types import Episode
 from training.tiny import control, extension
@@ -37,6 +38,12 @@ ARM_TEXTS = {
     "there is, and the cap cuts it.",
 }
 NOT_MEASURED = "Not measured."
+BOUNDS = (
+    "A figure with `>=` is at least what it says: of turns and tokens where limits ended more than "
+    f"{CENSORED_LIMIT:.0%} of the cell's episodes, of the calls of a block where the cap ended it. "
+    "So is a mean over seeds of which one is. A ratio has `>=` where its numerator is such a "
+    "figure, `<=` where its denominator is, and is not given (`-`) where both are."
+)
 CAPS_TEXT = (
     f"The tier's own cap is {OWN} calls a block; {TIGHT} is tight, {SLACK} slack. A cap stands in "
     "the prompt. What is compared is compared on the tasks that all cells have."
@@ -119,6 +126,8 @@ def page(
         f"Made by the command below ({machine}); tier `{TIER}`, greedy, at most "
         f"{SETTINGS.max_turns} turns of {SETTINGS.max_new_tokens} tokens, evaluation seeds that no "
         "training and no choice of a checkpoint has seen.",
+        "",
+        BOUNDS,
         "",
         "```text",
         f"$ {command}",

@@ -23,6 +23,28 @@ CELLS = (
 """Trained under, run under."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """A ratio of means, of which limits may have made lower bounds."""
+
+    value: float
+    above: bool = False
+    """Whether the numerator is a lower bound."""
+    below: bool = False
+    """Whether the denominator is."""
+
+    @property
+    def low(self) -> float:
+        """What it is at least: nothing where the denominator is a lower bound."""
+        return 0.0 if self.below else self.value
+
+    def text(self, unit: str = "") -> str:
+        """Returns it with `>=` or `<=` where it is a bound; where both means are, `-`."""
+        if self.above and self.below:
+            return "-"
+        return f"{'>= ' * self.above}{'<= ' * self.below}{self.value:.2f}{unit}"
+
+
 class Played:
     """The episodes of one set of models; a model's label is the contract it was trained under."""
 
@@ -40,10 +62,11 @@ class Played:
     def score(self, trained: str, run: str) -> float:
         return known(self.cells[trained, run].score.value)
 
-    def ratio(self, above: tuple[str, str], below: tuple[str, str], tokens: str) -> float:
+    def ratio(self, above: tuple[str, str], below: tuple[str, str], tokens: str) -> Ratio:
         """Returns a ratio of mean tokens; `tokens` is the cell's field."""
-        one, other = (known(getattr(self.cells[cell], tokens)) for cell in (above, below))
-        return one / other
+        one, other = self.cells[above], self.cells[below]
+        value = known(getattr(one, tokens)) / known(getattr(other, tokens))
+        return Ratio(value, one.at_least, other.at_least)
 
     @property
     def identical(self) -> tuple[int, int]:
@@ -98,20 +121,20 @@ FINDINGS = (
     Finding(
         "At home, a stateless-trained model generates more than a persistent-trained one (shown: "
         "at least 1.8 times the completion tokens).",
-        lambda played: played.ratio(CELLS[2], CELLS[0], "completion_tokens") >= 1.8,
-        lambda played: f"{played.ratio(CELLS[2], CELLS[0], 'completion_tokens'):.2f}x",
+        lambda played: played.ratio(CELLS[2], CELLS[0], "completion_tokens").low >= 1.8,
+        lambda played: played.ratio(CELLS[2], CELLS[0], "completion_tokens").text("x"),
     ),
     Finding(
         "It goes on doing so in a persistent runtime (shown: at least 1.6 times the completion "
         "tokens of the persistent-trained model there).",
-        lambda played: played.ratio(CELLS[3], CELLS[0], "completion_tokens") >= 1.6,
-        lambda played: f"{played.ratio(CELLS[3], CELLS[0], 'completion_tokens'):.2f}x",
+        lambda played: played.ratio(CELLS[3], CELLS[0], "completion_tokens").low >= 1.6,
+        lambda played: played.ratio(CELLS[3], CELLS[0], "completion_tokens").text("x"),
     ),
     Finding(
         "It costs more total tokens there, the history counted again each turn (published: about "
         "3.5 times; shown: above 1).",
-        lambda played: played.ratio(CELLS[3], CELLS[0], "total_tokens") > 1,
-        lambda played: f"{played.ratio(CELLS[3], CELLS[0], 'total_tokens'):.2f}x",
+        lambda played: played.ratio(CELLS[3], CELLS[0], "total_tokens").low > 1,
+        lambda played: played.ratio(CELLS[3], CELLS[0], "total_tokens").text("x"),
     ),
     Finding(
         "The persistent-trained model's quality holds in a stateless runtime (published: no "
@@ -140,9 +163,9 @@ def arm_table(played: Sequence[Played]) -> list[str]:
             mean_and_each([known(cell.missing_variable_rate.value) for cell in cells], "{:.0%}"),
             mean_and_each([known(cell.lost_rate.value) for cell in cells], "{:.0%}"),
             mean_and_each([bad_paste_rate(some) for some in episodes], "{:.0%}"),
-            mean_and_each([known(cell.turns) for cell in cells], "{:.1f}"),
-            mean_and_each([known(cell.completion_tokens) for cell in cells], "{:.0f}"),
-            mean_and_each([known(cell.total_tokens) for cell in cells], "{:.0f}"),
+            spent(cells, "turns", "{:.1f}"),
+            spent(cells, "completion_tokens"),
+            spent(cells, "total_tokens"),
         ]
         lines.append(f"| {trained} → {run} | {' | '.join(figures)} |")
     return lines
@@ -195,7 +218,7 @@ def contrasts(played: Sequence[Played]) -> list[str]:
             name = text.replace("completion tokens", tokens.replace("_", " "))
             if tokens == "total_tokens" and name == text:
                 name += " (total tokens)"
-            lines.append(f"| {name} | {_list(values, '{:.2f}')} |")
+            lines.append(f"| {name} | {', '.join(one.text() for one in values)} |")
     gaps = [one.score(*CELLS[0]) - one.score(*CELLS[1]) for one in played]
     other = [one.score(*CELLS[3]) - one.score(*CELLS[2]) for one in played]
     both = [gap - rest for gap, rest in zip(gaps, other, strict=True)]
@@ -222,7 +245,7 @@ def plain_table(played: Played) -> list[str]:
             f"| {model} → {run} | {1 - known(cell.censored_share):.0%} "
             f"| {known(score.value):.3f}{interval} | {known(cell.relative_score.value):.2f} "
             f"| {known(cell.missing_variable_rate.value):.0%} "
-            f"| {known(cell.completion_tokens):.0f} |"
+            f"| {spent([cell], 'completion_tokens')} |"
         )
     return lines
 
@@ -257,10 +280,25 @@ def known(value: float | None) -> float:
     return value
 
 
-def mean_and_each(values: Sequence[float], form: str) -> str:
-    """Returns the mean over the training seeds and, if there are several, each one's value."""
-    shown = [form.format(value) for value in values]
-    return shown[0] if len(shown) == 1 else f"{form.format(fmean(values))} ({', '.join(shown)})"
+def mean_and_each(values: Sequence[float], form: str, least: Sequence[bool] = ()) -> str:
+    """Returns the mean over the training seeds and, if there are several, each one's value.
+
+    Args:
+        values: by seed.
+        form: of a value.
+        least: by seed, whether its value is a lower bound, marked `>=`; so is the mean of any such.
+    """
+    bounds = least or [False] * len(values)
+    shown = [f"{'>= ' * low}{form.format(one)}" for one, low in zip(values, bounds, strict=True)]
+    if len(shown) == 1:
+        return shown[0]
+    return f"{'>= ' * any(bounds)}{form.format(fmean(values))} ({', '.join(shown)})"
+
+
+def spent(cells: Sequence[Cell], what: str, form: str = "{:.0f}") -> str:
+    """Returns the mean turns or tokens of a cell by seed; `what` is its field."""
+    values = [known(getattr(cell, what)) for cell in cells]
+    return mean_and_each(values, form, [cell.at_least for cell in cells])
 
 
 def _list(values: Sequence[float], form: str) -> str:
