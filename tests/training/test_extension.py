@@ -20,10 +20,10 @@ from training.tiny.page import page
 from training.tiny.play import CAPS, OWN, SLACK, TIGHT
 from training.tiny.sessions import Session, play_missing
 from training.tiny.study import Study, capped_sessions, control_sessions, extended_sessions
-from training.tiny.swept import AWAY, BINDING, FURTHER, HOME, Swept, carried
+from training.tiny.swept import AWAY, FURTHER, HOME, Swept, binding, carried
 from training.traces import Survey
 
-CLAIMS = (BINDING, carried(TIGHT), carried(OWN))
+CLAIMS = (binding(TIGHT), carried(TIGHT), carried(OWN))
 
 Score = Callable[[int, str, int], float]
 """Of the persistent-trained model: by cap, contract and the task's place."""
@@ -149,6 +149,17 @@ def test_what_cannot_be_asked_is_undecided(rows: list[Brief]) -> None:
     assert unable.change(TIGHT).estimate().low is not None
     assert swept.above(unable.change(TIGHT).estimate(), 0)
     assert swept.word(CLAIMS[0], unable) == "undecided"
+
+
+def test_each_cap_below_the_slack_one_is_asked_whether_it_binds(rows: list[Brief]) -> None:
+    """One that cuts no block does not, whatever the models lose under it."""
+    one = played(rows, lost(0.5, 0.1))
+    assert swept.word(binding(OWN), one) == "shown"
+    one.rows = [replace(row, cap_hits=0) if row.tool_cap == OWN else row for row in one.rows]
+    assert swept.word(binding(OWN), one) == "undecided"
+    assert swept.word(binding(TIGHT), one) == "shown"
+    words = [line[4:13] for line in extension.section([one]) if "A binding cap" in line]
+    assert words == ["shown** (", "undecided"]
 
 
 def test_tables_hold_every_cell_and_estimand_of_each_seed(rows: list[Brief]) -> None:

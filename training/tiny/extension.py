@@ -13,12 +13,12 @@ from training.tiny.play import CAPS, OWN, SLACK, TIGHT
 from training.tiny.results import CELLS, known, mean_and_each, spent
 from training.tiny.swept import (
     AWAY,
-    BINDING,
     FURTHER,
     HOME,
     RULE,
     Claim,
     Swept,
+    binding,
     carried,
     exposure,
     interval,
@@ -32,7 +32,7 @@ def section(swept: Sequence[Swept]) -> list[str]:
     caps = [cap for cap in (TIGHT, OWN) if all(one.carries(cap) for one in swept)]
     lines = [*caps_table(swept), "", *estimands_table(swept), ""]
     lines += [*contracts_table(swept, caps), ""] if caps else ["Contracts: not measured.", ""]
-    claims = [BINDING, *(carried(cap) for cap in caps)]
+    claims = [*(binding(cap) for cap in (TIGHT, OWN)), *(carried(cap) for cap in caps)]
     return [*lines, *(finding(claim, swept) for claim in claims), "", RULE, ""]
 
 

@@ -15,7 +15,7 @@ from okrt.analysis.estimands import FourCells, contrasts, difference, four_cells
 from okrt.analysis.pairing import identical_tasks, paired
 from okrt.analysis.rows import Row
 from okrt.analysis.stats import Estimate, Inference, Unknown, ratio
-from training.tiny.play import OWN, SLACK, TIGHT
+from training.tiny.play import OWN, SLACK
 from training.tiny.results import known
 
 FURTHER = ("carryover", "carryover-announced", "files", "reset-every-2", "reset-every-3")
@@ -116,18 +116,19 @@ class Claim:
     """Whether it cannot be so, whatever the figure's interval."""
 
 
-BINDING = Claim(
-    f"A binding cap turns cost into lost quality: a persistent-trained model loses more of its "
-    f"score in stateless at cap {TIGHT} than at cap {SLACK} (published: 0.59 at a binding cap, "
-    f"0.15 at a slack one; A_P = G_P({TIGHT}) - G_P({SLACK})).",
-    lambda one: one.plays(TIGHT, SLACK),
-    lambda one: one.change(TIGHT),
-    lambda one: (
-        f"at home it scores {one.home_score(TIGHT):.2f} and {one.home_score(SLACK):.2f}; of its "
-        f"blocks in stateless, {_percent(one, TIGHT)} and {_percent(one, SLACK)} want more calls "
-        "than the cap"
-    ),
-)
+def binding(cap: int) -> Claim:
+    return Claim(
+        "A binding cap makes a misfit cost more quality: a persistent-trained model loses more of "
+        f"its score in stateless at cap {cap} than at cap {SLACK} (published: 0.59 at a binding "
+        f"cap, 0.15 at a slack one; A_P = G_P({cap}) - G_P({SLACK})).",
+        lambda one: one.plays(cap, SLACK) and not one.uncut(cap),
+        lambda one: one.change(cap),
+        lambda one: (
+            f"at home it scores {one.home_score(cap):.2f} and {one.home_score(SLACK):.2f}; of its "
+            f"blocks in stateless, {_percent(one, cap)} and {_percent(one, SLACK)} want more calls "
+            "than the cap"
+        ),
+    )
 
 
 def carried(cap: int) -> Claim:
@@ -148,9 +149,10 @@ def carried(cap: int) -> Claim:
 RULE = (
     f"A seed shows a finding where the 95% interval of its figure, over tasks, lies above 0; it "
     f"does not show it where the interval ends below {SCORE_MARGIN:g}; else it is undecided. So is "
-    "what the seeds do not agree on, and what cannot be asked: of a model that at home plays less "
-    f"than half as well as at cap {OWN}, or where nothing is lost. Where no block was cut in "
-    "stateless, carryover is stateless, and gives nothing back."
+    "what the seeds do not agree on, and what cannot be asked: what a cap adds where it cut no "
+    "block in stateless, or where the model plays less than half as well at home as at cap "
+    f"{OWN}; what carryover gives back where nothing is lost. Where something is lost but no block "
+    "was cut in stateless, carryover is stateless, and gives nothing back."
 )
 
 
