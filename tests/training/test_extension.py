@@ -177,6 +177,8 @@ def test_tables_hold_every_cell_and_estimand_of_each_seed(rows: list[Brief]) -> 
     assert "| +0.300 [-0.971, +1.571] |" in change  # Student's t of 0.4 and 0.2
     assert len(lines) == 3 * len(CAPS) + 4
     assert extension.estimands_table(pair[:1])[0] == "| estimand | seed 1 |"
+    assert extension.OVER_SEEDS in "\n".join(extension.section(pair))
+    assert extension.OVER_SEEDS not in "\n".join(extension.section(pair[:1]))
     head, rule, *lines = extension.contracts_table(pair, (TIGHT, OWN))
     assert head.count("|") == rule.count("|") == lines[0].count("|")
     assert len(lines) == 2 * (2 + len(FURTHER))

@@ -94,7 +94,7 @@ MEANS = (
     "an auxiliary loss for the tokens just before. Their effect on the contrast itself is unknown.",
     "Token ratios depend on the tokenizer.",
     "Cells that are the same word by word are called identical; nothing here says that two cells "
-    "are equal. With so few training seeds each one's value is shown, and no interval over seeds.",
+    "are equal. Of the arms each training seed's value is shown, and no interval over so few.",
 )
 
 
