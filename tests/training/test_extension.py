@@ -16,7 +16,7 @@ from okrt.types import Episode
 from training import reproduce
 from training.tiny import control, extension, sessions, swept
 from training.tiny.making import sizes
-from training.tiny.page import page
+from training.tiny.page import UNKNOWN_CAP, UNKNOWN_SEEN, page
 from training.tiny.play import CAPS, OWN, SLACK, TIGHT
 from training.tiny.sessions import Session, play_missing
 from training.tiny.study import Study, capped_sessions, control_sessions, extended_sessions
@@ -198,6 +198,23 @@ def test_the_page_says_what_of_the_extension_was_not_measured(
     assert "\nTraining seeds 8.\n" in text
     assert "Contracts: not measured." in text
     assert text.count("\nNot measured.\n") == 1
+
+
+def test_what_was_seen_is_told_of_what_was_played_alone(
+    episodes: list[Episode], tmp_path: Path
+) -> None:
+    unable = [scored(at_cap(one, cap), 0.0) for one in episodes for cap in (TIGHT, SLACK)]
+    every = [at_cap(one, cap) for one in episodes for cap in CAPS]
+    sets = {"rebuild-3": episodes, "rebuild-3-caps": unable}
+    sets |= {"caps-3": every, "caps-experts": every}
+    text = page("a command", "a machine", ("rebuild",), (3,), sets, lambda seed: tmp_path, {})
+    assert "Seen in transcripts of these experts" in text
+    assert UNKNOWN_CAP in text
+    assert not [word for word in ("seed 1", "seed 2", "none-1", "the transcripts") if word in text]
+    sets |= {"none-1": episodes, "none-1-caps": unable}
+    both = page("a command", "a machine", ("none", "rebuild"), (1, 3), sets, lambda n: tmp_path, {})
+    assert both.count(UNKNOWN_CAP) == 2
+    assert both.count(UNKNOWN_SEEN[0][1]) == 1
 
 
 def test_the_control_vanishes_where_both_models_say_the_same(episodes: list[Episode]) -> None:

@@ -11,9 +11,13 @@ import pytest
 from okrt.types import Episode
 from training import reproduce
 from training.reproduce import main
+from training.tiny import extension, swept
+from training.tiny import page as study_page
 from training.tiny.page import page
+from training.tiny.play import OWN, TIGHT
 from training.tiny.results import (
     CELLS,
+    FINDINGS,
     Played,
     Ratio,
     arm_table,
@@ -152,6 +156,25 @@ def test_the_page_says_what_was_not_measured(episodes: list[Episode], tmp_path: 
     assert "\nNot measured.\n" in errors
     assert "- x: level 6 of 6" in errors
     assert "$ a command" in none
+
+
+def test_the_page_in_the_docs_holds_the_texts_that_are_printed_now() -> None:
+    """It takes hours to make anew, so that its words are kept by hand."""
+    printed = [
+        *(study_page.MARKS, *(study_page.ARM_TEXTS[arm] for arm in ("none", "errors", "rebuild"))),
+        *(
+            study_page.CAPS_TEXT,
+            study_page.CAPPED_TEXT,
+            study_page.UNKNOWN_CAP,
+            study_page.CONTROL_TEXT,
+        ),
+        *(text for _, text in (*study_page.CUT, *study_page.UNKNOWN_SEEN, *study_page.MEANS)),
+        *(extension.ESTIMANDS, extension.OVER_SEEDS, swept.RULE),
+        *(claim(cap).text for claim in (swept.binding, swept.carried) for cap in (TIGHT, OWN)),
+        *(finding.text for finding in FINDINGS),
+    ]
+    written = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
+    assert [text for text in printed if text not in written] == []
 
 
 def test_other_cells_are_shown_with_intervals(played: Played) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from okrt.analysis.cells import CENSORED_LIMIT
@@ -38,7 +38,7 @@ ARM_TEXTS = {
     "there is, and the cap cuts it.",
 }
 NOT_MEASURED = "Not measured."
-BOUNDS = (
+MARKS = (
     "A figure with `>=` is at least what it says: of turns and tokens where limits ended more than "
     f"{CENSORED_LIMIT:.0%} of the cell's episodes, of the calls of a block where the cap ended it. "
     "So is a mean over seeds of which one is. A ratio has `>=` where its numerator is such a "
@@ -49,52 +49,89 @@ CAPS_TEXT = (
     "the prompt. What is compared is compared on the tasks that all cells have."
 )
 CAPPED_TEXT = (
-    "Two further fine-tunes of a base, on traces of arm `cut` under all three caps. "
+    "Two further fine-tunes of each seed's base, on traces of arm `cut` under all three caps. "
     "There a block of the persistent idiom works through all items: where the cap cuts it, it has "
     "not printed what it holds, and the next block goes on with its variables. The stateless idiom "
     "counts its calls."
 )
-CUT = (
-    "Seen in transcripts of these experts, and of the persistent-trained models that learnt from "
-    "them: under a binding cap the first block is cut before it has printed anything. In stateless "
-    "the next one misses its names, the one after it begins anew and is cut at the same place, "
-    "until the turns are used up or the model loses its way: that of seed 2 then takes some items "
-    "blindly, which scores less than blind play from the first turn. Under carryover the block "
-    "behind a cut one finds its names; the note of `carryover-announced` stood in no trace, and "
-    "behind it that of seed 1 mixes blocks that look with blocks that take. At cap "
-    f"{SLACK} nothing is cut: names are missed once, what was printed is written again, and what "
-    "is lost is tokens, and score only where the model loses its way. So the cap decides whether a "
-    "misfit costs tokens or quality where blocks run into it; in the arms above, whose blocks "
-    "count their calls, it cuts none."
+Told = tuple[tuple[str, ...], str]
+"""What must have been played for a text to be true, as it speaks of that, and the text."""
+CUT: tuple[Told, ...] = (
+    (
+        (f"{CAPPED}-experts",),
+        "Seen in transcripts of these experts: under a binding cap the first block is cut before "
+        "it has printed anything. In stateless the next one misses its names, the one after it "
+        "begins anew and is cut at the same place, until the turns are used up. At cap "
+        f"{SLACK} nothing is cut: names are missed once, what was printed is written again, and "
+        "tokens are all that is lost.",
+    ),
+    (
+        (f"{CAPPED}-1", f"{CAPPED}-2"),
+        "The persistent-trained models that learnt from them do the same under a binding cap, "
+        "until the turns are used up or the model loses its way: that of seed 2 then takes some "
+        "items blindly, which scores less than blind play from the first turn. Of these models the "
+        f"misfit costs quality under every cap: at {SLACK}, where no block is cut, over a quarter "
+        "of the score, and that of seed 2 scores less than at home in what it finishes, too. What "
+        "a binding cap adds to that stands among the findings.",
+    ),
+    (
+        (f"{CAPPED}-1-contracts",),
+        "Under carryover the block behind a cut one finds its names; the note of "
+        "`carryover-announced` stood in no trace, and behind it that of seed 1 mixes blocks that "
+        "look with blocks that take.",
+    ),
 )
 UNKNOWN_CAP = (
     "These models have read one number where the prompt states the cap, and have seen no block "
-    "that a cap cut. Seen in transcripts of the persistent-trained model of `none-1`, at home: "
-    f"under {SLACK} it writes no block that calls a tool; under {TIGHT} its first block, of five "
-    "calls, is cut, and then it writes no Python any more. So at such caps nothing can be said of "
-    "a gap."
+    "that a cap cut. At caps under which they do not play at home nothing can be said of a gap."
+)
+UNKNOWN_SEEN: tuple[Told, ...] = (
+    (
+        ("none-1-caps",),
+        "Seen in transcripts of the persistent-trained model of `none-1`, at home: under "
+        f"{SLACK} it writes no block that calls a tool; under {TIGHT} its first block, of five "
+        "calls, is cut, and then, in nine episodes of ten, it writes no block any more.",
+    ),
 )
 CONTROL_TEXT = (
     f"Two further fine-tunes of the first seed's base, each of which learnt `{CONTROL_FAMILY}` "
     "together with the knapsack, from that family's traces under its contract. There nothing has "
     "to be carried from turn to turn, so that a contrast between the runtimes must vanish."
 )
-MEANS = (
-    "These models have under a million parameters, know one family of tasks (those of the control "
-    "two) and nothing else. They show what training traces alone can bring about, not how large it "
-    "is in another model.",
-    "What a model does after a loss is what its traces taught it; hence the arms. Where they held "
-    "no repair, or repairs that rebuild nothing, it writes the same blocks over again until its "
-    "turns are used up, and the quality does not hold. Where they rebuilt state, its transcripts "
-    "show a missed name in every second block and all state written again in the next: part of the "
-    "score is kept, at a price in tokens, and the turns run out. The study's model was pretrained "
-    "and knew repairs that no trace had shown it.",
-    "The base sees no task, but three departures from plain training made copying emerge in "
-    "minutes: embeddings of length one at the start, one random vector added to all of them, and "
-    "an auxiliary loss for the tokens just before. Their effect on the contrast itself is unknown.",
-    "Token ratios depend on the tokenizer.",
-    "Cells that are the same word by word are called identical; nothing here says that two cells "
-    "are equal. Of the arms each training seed's value is shown, and no interval over so few.",
+MEANS: tuple[Told, ...] = (
+    (
+        (),
+        "These models have under a million parameters, know one family of tasks (those of the "
+        "control two) and nothing else. They show what training traces alone can bring about, not "
+        "how large it is in another model.",
+    ),
+    (
+        (),
+        "What a model does after a loss is what its traces taught it; hence the arms. The study's "
+        "model was pretrained and knew repairs that no trace had shown it.",
+    ),
+    (
+        tuple(f"{arm}-{seed}" for arm in ("none", "errors", "rebuild") for seed in (1, 2, 3)),
+        "Where the traces held no repair, or repairs that rebuild nothing, more than half of the "
+        "blocks after a loss repeat an earlier one, until the turns are used up and nothing is "
+        "scored. Where they rebuilt state, the transcripts show a missed name in every second "
+        "block and all state written again in the next: part of the score is kept, less than blind "
+        "play has, at a price in tokens, and in nine episodes of ten or more the turns run out.",
+    ),
+    (
+        (),
+        "The base sees no task, but three departures from plain training made copying emerge in "
+        "minutes: embeddings of length one at the start, one random vector added to all of them, "
+        "and an auxiliary loss for the tokens just before. Their effect on the contrast itself is "
+        "unknown.",
+    ),
+    ((), "Token ratios depend on the tokenizer."),
+    (
+        (),
+        "Cells that are the same word by word are called identical; nothing here says that two "
+        "cells are equal. Of the arms each training seed's value is shown, and no interval over so "
+        "few.",
+    ),
 )
 
 
@@ -127,7 +164,7 @@ def page(
         f"{SETTINGS.max_turns} turns of {SETTINGS.max_new_tokens} tokens, evaluation seeds that no "
         "training and no choice of a checkpoint has seen.",
         "",
-        BOUNDS,
+        MARKS,
         "",
         "```text",
         f"$ {command}",
@@ -139,8 +176,17 @@ def page(
     lines += _caps(arms, seeds, played)
     lines += ["## The control", "", CONTROL_TEXT, "", *_control(played)]
     lines += _others(seeds, played, base, ablated)
-    lines += ["## What this does and does not mean", "", *(f"- {text}" for text in MEANS)]
+    lines += [
+        "## What this does and does not mean",
+        "",
+        *(f"- {text}" for text in told(MEANS, played)),
+    ]
     return "\n".join(lines) + "\n"
+
+
+def told(texts: Sequence[Told], played: Collection[str]) -> list[str]:
+    """Returns those of the texts of which all was played that they speak of."""
+    return [text for names, text in texts if all(name in played for name in names)]
 
 
 def _arm(arm: str, seeds: Sequence[int], played: Mapping[str, Sequence[Episode]]) -> list[str]:
@@ -173,7 +219,8 @@ def _caps(
     )
     if experts := played.get(f"{CAPPED}-experts"):
         lines += ["The experts that wrote their traces; no evidence about models:", ""]
-        lines += [*extension.caps_table([Swept(seeds[0], map(row, experts))]), "", CUT, ""]
+        lines += [*extension.caps_table([Swept(seeds[0], map(row, experts))]), ""]
+        lines += [" ".join(told(CUT, played)), ""]
     for arm in arms:
         lines += [f"### Models that know one cap, arm `{arm}`", ""]
         lines += _extended(arm, seeds, played)
@@ -185,8 +232,10 @@ def _extended(arm: str, seeds: Sequence[int], played: Mapping[str, Sequence[Epis
     found = _swept(
         seeds, played, lambda seed: [f"{arm}-{seed}{what}" for what in ("", "-caps", "-contracts")]
     )
-    knows = all(one.plays(TIGHT, SLACK) for one in found)
-    return [*([] if knows else [UNKNOWN_CAP, ""]), *_sweeps(found)]
+    if all(one.plays(TIGHT, SLACK) for one in found):
+        return _sweeps(found)
+    seen = told(UNKNOWN_SEEN, [f"{arm}-{one.seed}-caps" for one in found])
+    return [" ".join([UNKNOWN_CAP, *seen]), "", *_sweeps(found)]
 
 
 def _swept(
