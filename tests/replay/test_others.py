@@ -76,6 +76,7 @@ def test_the_faithful_turns_are_those_of_the_real_run(
         assert turn.steady in (None, True)
 
 
+BEYOND = "try: s = x\nexcept NameError: s = 0\nfor n in range(s, s + 9): add(n)"
 CASES = [
     (["x = 1", "print(x)"], "persistent", (2, "lost", "x, last alive in block 1, is gone")),
     (["x = 1", "x"], "stateless", (2, "found", "x was gone in the record")),
@@ -87,6 +88,7 @@ CASES = [
     (["import os", "'os' in globals() and os._exit(1)"], "stateless", (2, "died", "status 1")),
     (["import os", "'os' in globals() and os._exit(1)"], "persistent", (2, "survived", "ok")),
     (["x = 1", "1 / ('x' in globals())"], "persistent", (2, "error", "ZeroDivision")),
+    (["x = 3", BEYOND, "1"], "persistent", (2, "guarded", "is ready to miss x")),
 ]  # fmt: skip
 
 
