@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from okrt.errors import ContractError
 from okrt.types import Contract, Execution, Kept
 
@@ -11,11 +13,13 @@ _TEXTS = ("name", "notice", "false_notice")
 def kept(contract: Contract, turn: int, last: Execution) -> Kept:
     """Returns what block `turn` finds of the block before it.
 
+    Whoever asks, `last.restarted` is False: it is set by the answer.
+
     Raises:
         ContractError: the contract raised, or returned something else; the member is named.
     """
     try:
-        found = contract.keeps(turn, last)
+        found = contract.keeps(turn, replace(last, restarted=False))
     except (Exception, SystemExit) as error:
         raise ContractError(f"Contract.keeps raised {_told(error)}") from error
     if not isinstance(found, Kept):
