@@ -25,9 +25,19 @@ from okrt.runtimes.contracts import (
     ResetEvery,
 )
 from okrt.runtimes.host import ZygoteRuntime
-from okrt.types import Contract, Cue, Execution, Failure, Kept, Limits, Settings
+from okrt.types import (
+    Contract,
+    Cue,
+    Environment,
+    Execution,
+    Failure,
+    Kept,
+    Limits,
+    Settings,
+    Task,
+)
 from tests.replay.recording import NAMED, OTHER, Short, again, expert, record
-from tests.toys import FAMILY
+from tests.toys import FAMILY, Counter, Counting
 
 STATEMENTS = st.sampled_from([
     "x = 1", "y = [2, 3]", "import math", "def f(): return x", "print(x)", "print(len(y))",
@@ -157,6 +167,36 @@ def test_a_contract_that_breaks_is_put_down_to_itself(runtime: ZygoteRuntime) ->
     recorded = record(runtime, ["x = 1", "print(x)"])
     with pytest.raises(ContractError, match=r"Contract\.keeps raised ZeroDivisionError: by zero"):
         again(runtime, recorded, Breaks())
+
+
+class Draws(Counting):
+    """A family whose tool answers 1, 2, 3: another in each run, the replay and its control too."""
+
+    def __init__(self) -> None:
+        self.drawn = 0
+
+    def environment(self, task: Task) -> Environment:
+        self.drawn += 1
+        return Counter(task.private["target"], self.drawn)
+
+
+@pytest.mark.parametrize(
+    ("code", "departs", "steady"),
+    [
+        ("n = add(0)\nif n == 2: 1 / 0\nprint(n)", "error", False),  # its control: other calls
+        ("print(add(0))\nprint(x)", "lost", True),
+        ("n = add(0)\nif n == 2: print(x)\nif n == 3: del x; print(x)", "lost", False),
+    ],
+)
+def test_a_departure_is_steady_if_the_recorded_contract_shows_none(
+    runtime: ZygoteRuntime, code: str, departs: str, steady: bool
+) -> None:
+    family = Draws()
+    recorded = record(runtime, ["x = 1", code], family=family)
+    found = replay(recorded, STATELESS, Limits(tool_cap=5), runtime, family=family)
+    assert found.departure is not None
+    assert (found.departure.number, found.departure.departs) == (2, departs)
+    assert found.departure.steady is steady
 
 
 def test_a_timeout_is_a_departure(short: Short) -> None:
