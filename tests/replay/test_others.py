@@ -218,6 +218,22 @@ def test_what_is_not_shown_ends_no_faith(runtime: ZygoteRuntime) -> None:
     assert found.first_lost.number == 5
 
 
+def test_a_loss_of_the_record_is_told_as_well(runtime: ZygoteRuntime) -> None:
+    found = again(runtime, record(runtime, ["x = 1", "print(x)"], STATELESS))
+    assert [(turn.departs, turn.lost) for turn in found.turns] == [(None, None), (None, "x")]
+
+
+def test_every_departure_is_tried_under_the_recorded_contract(runtime: ZygoteRuntime) -> None:
+    """Not the first alone."""
+    codes = ["x = 1", "try: add(x)\nexcept Exception: pass", "import time; print(time.time_ns())"]
+    found = again(runtime, record(runtime, codes), STATELESS)
+    assert [turn.departs for turn in found.turns] == [None, "calls", "output"]
+    assert [turn.steady for turn in found.turns] == [None, True, False]
+    codes[2] = "print('x' in globals())"
+    found = again(runtime, record(runtime, codes), STATELESS)
+    assert [turn.steady for turn in found.turns] == [None, True, True]
+
+
 def test_after_what_is_shown_nothing_is_run(runtime: ZygoteRuntime) -> None:
     found = again(runtime, record(runtime, ["x = 1", "print(x)", "add(1)"]), STATELESS)
     assert len(found.turns) == found.faithful_turns == 2
