@@ -77,6 +77,15 @@ def test_exposure_to_a_cap_is_bounded_where_the_recorded_one_cut() -> None:
     assert (higher.over_cap, higher.maybe_over_cap, higher.most_calls) == (1, 1, 80)
 
 
+@pytest.mark.parametrize(
+    ("demand", "told"), [(Demand(26, True), ">= 26"), (Demand(25, False), "25")]
+)
+def test_the_most_calls_are_a_lower_bound_where_the_recorded_cap_cut(
+    demand: Demand, told: str
+) -> None:
+    assert f"; the most: {told}\n" in text(cells([made([ON], 1, demand=[demand], cap=40)]))
+
+
 def test_what_comes_after_the_last_that_compares_is_not_looked_at() -> None:
     """Of an episode that was replayed to its end all the same."""
     whole = made([turn(1, "output"), turn(2, "lost", lost="x")], 3)
