@@ -83,15 +83,13 @@ def run(options: argparse.Namespace) -> int:
 
 def _read(options: argparse.Namespace) -> Asked:
     cap: str | None = options.tool_cap
-    if cap is not None and (not cap.strip().isdecimal() or int(cap) < 1):
-        raise UsageError(f"--tool-cap {cap!r}: give a whole number of at least 1")
     if options.out is not None and options.out.exists():
         raise UsageError(f"--out {options.out} is there already: remove it or name another file")
     if options.out is not None and not options.out.absolute().parent.is_dir():
         raise UsageError(f"--out {options.out}: there is no folder {options.out.parent}")
     return Asked(
         None if options.runtime is None else specs.contract(options.runtime),
-        None if cap is None else int(cap),
+        None if cap is None else specs.tool_cap(cap, "--tool-cap"),
         None if options.family is None else specs.family(options.family),
     )
 

@@ -179,6 +179,8 @@ NEWER, REWORDED = Newer(), Reworded()
 BAD = {
     "unknown runtime": (["--runtime", "amnesic"], "unknown runtime 'amnesic'; known: persistent"),
     "cap": (["--tool-cap", "0"], "--tool-cap '0': give a whole number of at least 1"),
+    "large cap": (["--tool-cap", "1000000000"], "'1000000000': give at most 999,999,999"),
+    "endless cap": (["--tool-cap", "9" * 5000], "give at most 999,999,999"),
     "no cap": (["--tool-cap", "many"], "give a whole number"),
     "no folder": (["--out", "nowhere/out.jsonl"], "there is no folder nowhere"),
     "model": (["--model", "b"], "--model 'b': the run has toy"),

@@ -129,9 +129,9 @@ class Broken(EverySecond):
         (None, "Contract.keeps must return a Kept, got None"),
         (
             Kept(names=1, files=1),
-            r"Kept.names must be True \(all of them\) or False \(none\), got 1",
+            "Kept.names must be True .*, got 1",
         ),  # type: ignore[arg-type]
-        (Kept(names=False, files="no"), r"Kept.files must be True .*, got 'no'"),  # type: ignore[arg-type]
+        (Kept(names=False, files="no"), "Kept.files must be True .*, got 'no'"),  # type: ignore[arg-type]
         (Kept(names=False, files=False, note=None), "Kept.note must be text, got None"),  # type: ignore[arg-type]
     ],
 )
