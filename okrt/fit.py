@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
+from okrt.audit.reading import EPISODES
 from okrt.audit.totals import Audit, audit_files
 from okrt.errors import UsageError
 from okrt.probe.asking import Limits
@@ -17,12 +19,17 @@ from okrt.probe.command import LINE_S, progress
 from okrt.probe.probing import probe
 from okrt.probe.report import Report
 from okrt.probe.spec import target_spec
-from okrt.probe.target import ProbeError
+from okrt.probe.target import ProbeError, TargetSpec
 from okrt.progress import Line
 from okrt.report.plain import one_line
 
 HELP = "say whether traces assume what a runtime does not keep: audit and probe in one"
 EXAMPLE = "okrt fit --traces traces/persistent --target stateless"
+_STATELESS = {
+    "persistent": "but here they do: restating them costs tokens",
+    "stateless": "and here none does",
+}
+"""What is added of traces that restate their state, by what the runtime is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +47,14 @@ def fit(audit: Audit, report: Report) -> Fit:
     Traces that restate their state everywhere miss nothing anywhere; where the runtime would have
     kept it, the sentence says so, because that costs tokens.
     """
+    if audit.verdict == "stateless":
+        tail = _STATELESS.get(report.verdict, f"which fits every runtime; here, {report.sentence}")
+        return Fit(True, f"these traces assume that no names last from block to block, {tail}")
     if report.verdict not in ("persistent", "stateless"):
         return Fit(None, f"cannot say: of this runtime, {report.sentence}")
     if audit.verdict == "undecided":
         return Fit(None, "cannot say: too few of these traces show which contract they assume")
     keeps = report.verdict == "persistent"
-    if audit.verdict == "stateless":
-        tail = "but here they do: restating them costs tokens" if keeps else "and here none does"
-        return Fit(True, f"these traces assume that no names last from block to block, {tail}")
     who = "these traces" if audit.verdict == "persistent" else "some of these traces"
     assume = f"{who} assume that names last from block to block"
     if keeps:
@@ -56,6 +63,16 @@ def fit(audit: Audit, report: Report) -> Fit:
     if (rate := audit.missing_rate.value) is not None:
         misfit += f": expect missing variables in {rate:.0%} of such episodes"
     return Fit(False, misfit)
+
+
+def _go_on(traces: list[Path], spec: TargetSpec) -> str:
+    """Returns what says more where an audit and a probe cannot: the blocks of a run, run again."""
+    runs = [path for path in traces if (path / EPISODES).is_file()]
+    if spec.kind != "contract" or not runs:
+        return ""
+    return (
+        f"; okrt replay {shlex.quote(str(runs[0]))} --runtime {spec.detail} runs their blocks in it"
+    )
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -87,6 +104,8 @@ def run(options: argparse.Namespace) -> int:
         sys.stderr.write(f"okrt: cannot probe {spec.name}: {one_line(str(error))}\n")
         return 1
     found = fit(audit, report)
+    if found.fits is None:
+        found = replace(found, sentence=found.sentence + _go_on(options.traces, spec))
     if options.json:
         shown = {
             "schema": 1,

@@ -70,6 +70,8 @@ EXPERTS: Mapping[str, Callable[[str], Callable[[Conversation], str]]] = {
 """Each names the same experts, so that one spec serves a run of several families."""
 DEFAULT_MODELS = ("expert:persistent", "expert:stateless")
 DEFAULT_CONTRACTS = ("persistent", "stateless")
+MOST_CALLS = 999_999_999
+"""That a tool cap may allow: experts read no more digits off the prompt."""
 TRAINED_UNDER: tuple[TrainedUnder, ...] = ("persistent", "stateless", "mixed", "unknown")
 
 _LABELLED = re.compile(r"^([A-Za-z0-9][\w.-]*)=(.+)$")
@@ -396,6 +398,23 @@ def seeds(text: str) -> range:
     if not found:
         raise UsageError(f"seeds {text!r} is an empty range: write 20 or 100:120")
     return found
+
+
+def tool_cap(text: str, option: str) -> int:
+    """Returns how many tool calls a block may make.
+
+    Args:
+        option: as the user wrote it.
+
+    Raises:
+        UsageError: it is no whole number from 1 to `MOST_CALLS`.
+    """
+    number = text.strip()
+    if number.isdecimal() and len(number) > len(str(MOST_CALLS)):  # int() takes not all of them
+        raise UsageError(f"{option} {text!r:.60}: give at most {MOST_CALLS:,}")
+    if not number.isdecimal() or int(number) < 1:
+        raise UsageError(f"{option} {text!r:.60}: give a whole number of at least 1")
+    return int(number)
 
 
 def attribute(text: str) -> Any:

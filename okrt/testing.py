@@ -104,7 +104,8 @@ def check_contract(contract: Contract | str, runtime: Runtime | None = None) -> 
 
     Raises:
         AssertionError: the message names the law, or the member that breaks the protocol.
-        okrt.errors.SpecError: a member is missing or of the wrong type (named).
+        okrt.errors.SpecError: a member is missing or of the wrong type (named), or `keeps` answers
+            a first block with no `Kept`.
     """
     made = specs.contract(contract) if isinstance(contract, str) else specs.contract("", contract)
     for turn in range(1, 25):

@@ -427,7 +427,8 @@ class Contract(Protocol):
 
     def keeps(self, turn: int, last: Execution) -> Kept:
         """Returns what block `turn` (1 is the second) finds of the block before it, `last`, and of
-        what that one found. A pure function: of one boundary it may be asked more than once."""
+        what that one found. A pure function: of one boundary it may be asked more than once. The
+        `restarted` of `last` is False: it follows from the answer."""
         ...
 
 

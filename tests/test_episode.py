@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okrt.episode import cut_middle, reply_seed, rollout
+from okrt.episode import RESTARTED, cut_middle, reply_seed, rollout
 from okrt.errors import UsageError
 from okrt.models.calls import spelled
 from okrt.models.counter import count_tokens
@@ -234,6 +234,23 @@ def test_what_a_contract_says_of_a_block_is_in_its_observation() -> None:
     ends = iter([Execution("cap", stdout="1\n", error="E", bound_names=("a",)), Execution("ok")])
     _, asked = play(answers, settings, CARRYOVER, run)
     assert asked[2].messages[-1].content == "1\nE\n[names] a"
+
+
+def test_the_note_is_of_the_answer_that_the_session_had() -> None:
+    """Which asked before it could know that it restarts."""
+
+    class Looks:
+        name, notice, false_notice = "looks", "Some.", "None."
+
+        def keeps(self, turn: int, last: Execution) -> Kept:
+            return Kept(names=False, files=True, note="Files.") if last.restarted else ALL
+
+    answers = [completion(block("x")), completion(FINISH)]
+    died = iter([Execution("died", error="E", restarted=True)])
+    _, asked = play(
+        answers, contract=Looks(), run=lambda tools, code: next(died, None) or obey(tools, code)
+    )
+    assert asked[1].messages[-1].content.endswith(f"[note] {RESTARTED}")
 
 
 @pytest.mark.parametrize("contract", [CARRYOVER, ResetEvery(3)], ids=lambda c: c.name)

@@ -37,7 +37,9 @@ def probed(verdict: Verdict) -> Report:
         ("stateless", "persistent", True, "restating them costs tokens"),
         ("undecided", "persistent", None, "too few of these traces"),
         ("persistent", "neither", None, "cannot say: of this runtime, names come and go"),
-        ("stateless", "unknown", None, "cannot say"),
+        ("undecided", "neither", None, "cannot say: of this runtime, names come and go"),
+        ("stateless", "neither", True, "fits every runtime; here, names come and go"),
+        ("stateless", "unknown", True, "fits every runtime"),
     ],
 )
 def test_each_pair_has_its_sentence(
@@ -82,6 +84,28 @@ def test_one_line_and_an_exit_status(
     assert fit.run(options) == status
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith(told)
+
+
+def test_what_cannot_be_said_of_a_run_is_left_to_its_replay(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fit, "probe", lambda *_: probed("neither"))
+    run = tmp_path / "run"
+    run.mkdir()
+    traces(run / "episodes.jsonl", PERSISTENT)
+    file = traces(tmp_path / "t.jsonl", PERSISTENT)
+    for given, target, more in (
+        (
+            str(run),
+            "reset-every-3",
+            f"; okrt replay {run} --runtime reset-every-3 runs their blocks in it",
+        ),
+        (str(run), "jupyter", ""),
+        (file, "reset-every-3", ""),
+    ):
+        assert fit.run(command("--traces", given, "--target", target)) == 1
+        said = capsys.readouterr().out
+        assert said == f"undecided: cannot say: of this runtime, names come and go{more}\n"
 
 
 def test_json_says_it_too_of_a_real_runtime(

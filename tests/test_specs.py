@@ -162,6 +162,12 @@ BAD = {
     "NAMELESS": (own(name=""), "its name is empty"),
     "SAYS": (own(false_notice=b"x"), "its false_notice must be text, got b'x'"),
     "FIXED": (own(keeps=True), "its keeps is no function"),
+    "ARITY": (own(keeps=lambda turn: None), r"Contract.keeps raised TypeError: .* takes 1 pos.*$"),
+    "BOOL": (own(keeps=lambda turn, last: True), "Contract.keeps must return a Kept, got True"),
+    "SOME": (
+        own(keeps=lambda turn, last: Kept(names=["json"], files=True)),  # type: ignore[arg-type]
+        r"Kept.names must be True \(all of them\) or False \(none\), got \['json'\]$",
+    ),
     "SPACED": (own(name="a b"), "characters a test id cannot hold"),
     "SILENT": (own(notice=" "), "its notice is empty"),
     "SAME": (own(false_notice="Some."), "its notice and its false_notice are the same"),

@@ -206,7 +206,9 @@ class Forgetful(EveryOther):
 
 class Quits(EveryOther):
     def keeps(self, turn: int, last: Execution) -> Kept:
-        raise SystemExit(3)
+        if last.status == "died":
+            raise SystemExit(3)
+        return ALL
 
 
 class Nameless(EveryOther):

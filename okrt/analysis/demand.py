@@ -35,8 +35,9 @@ def exposure(demands: Iterable[int], cap: int) -> float | None:
     blocks.
 
     Of blocks that ran under a cap of their own it is exact for that cap and any below it, as a
-    block that hit its cap wanted one call more at least. Above it, demand must have been measured
-    without a cap: by running the blocks again.
+    block that hit its cap wanted one call more at least. A block that its deadline or its death
+    ended before counts as one that wanted no more than it made: with such, it is a lower bound.
+    Above the cap, demand must have been measured without one: by running the blocks again.
 
     Source: the follow-up of arXiv 2603.01209 on runtime contracts, which measures it so.
 

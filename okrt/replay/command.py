@@ -16,9 +16,9 @@ from okrt.errors import UsageError
 from okrt.index import Place, places, plan_in, read_place
 from okrt.plan import case_id, swept
 from okrt.replay.summary import cells
-from okrt.replay.tasks import check_task, family_of
+from okrt.replay.tasks import check_tasks
 from okrt.replay.text import line, text
-from okrt.replay.work import SCHEMA, Asked, Work, as_json
+from okrt.replay.work import SCHEMA, Asked, Work, as_json, recorded_contract
 from okrt.report.plain import one_line
 from okrt.store import Problem, read_run
 
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     """
     asked = _read(options)
     found, broken, damaged = _selected(options)
-    _check_versions(options.run, found, asked)
+    _check(options.run, found, asked)
     _compare_pythons(options.run)
     work = Work(asked, options.out, options.unsafe_runtime)
     status = 0
@@ -83,15 +83,13 @@ def run(options: argparse.Namespace) -> int:
 
 def _read(options: argparse.Namespace) -> Asked:
     cap: str | None = options.tool_cap
-    if cap is not None and (not cap.strip().isdecimal() or int(cap) < 1):
-        raise UsageError(f"--tool-cap {cap!r}: give a whole number of at least 1")
     if options.out is not None and options.out.exists():
         raise UsageError(f"--out {options.out} is there already: remove it or name another file")
     if options.out is not None and not options.out.absolute().parent.is_dir():
         raise UsageError(f"--out {options.out}: there is no folder {options.out.parent}")
     return Asked(
         None if options.runtime is None else specs.contract(options.runtime),
-        None if cap is None else int(cap),
+        None if cap is None else specs.tool_cap(cap, "--tool-cap"),
         None if options.family is None else specs.family(options.family),
     )
 
@@ -148,16 +146,12 @@ def _is_asked_for(place: Place, options: argparse.Namespace, crossed: tuple[str,
     )
 
 
-def _check_versions(path: Path, found: list[Place], asked: Asked) -> None:
-    """Finds out before anything is run whether the tasks are still generated: one for each family,
-    tier and split. Each is held against the record later. Raises: see `check_task`."""
-    seen = set()
-    for place in found:
-        kind = place.key[:3]
-        if kind not in seen:
-            seen.add(kind)
-            task = read_place(path, place).task
-            check_task(task, family_of(task, asked.family))
+def _check(path: Path, found: list[Place], asked: Asked) -> None:
+    """Finds out before anything is run whether it is known what all of them are of. Raises: see
+    `check_tasks` and `recorded_contract`."""
+    check_tasks(path, found, asked.family)
+    for name in {place.key.contract: None for place in found if asked.contract is None}:
+        recorded_contract(name)
 
 
 def _compare_pythons(path: Path) -> None:

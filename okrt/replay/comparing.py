@@ -123,7 +123,8 @@ def _lost(turns: Sequence[Turn], tools: Sequence[str]) -> list[str | None]:
 def _execution(here: Execution, there: Execution) -> Kind | None:
     """Returns how one block departs, variables left aside."""
     calls = msgspec.json.encode(here.calls) != msgspec.json.encode(there.calls)
-    if here.refused_calls and (calls or here.refused_calls != there.refused_calls):
+    counts = [(len(one.calls), one.refused_calls) for one in (here, there)]
+    if here.refused_calls and counts[0] != counts[1]:
         return "cap"
     if there.refused_calls and not here.refused_calls:
         return "uncapped"

@@ -63,9 +63,9 @@ class ReplayedTurn:
     """Whether the observation departs: the model would have been shown something else, or asked
     where it was not, or not asked where it was."""
     steady: bool | None = None
-    """Of a departure: whether the same block repeats what was recorded under the recorded contract
-    and cap. False: it departs there as well, for a clock, an address or the machine. None: it was
-    not tried."""
+    """Of a departure: whether the contract or the cap is the cause. True: under the recorded ones
+    the same block repeats what was recorded; of `lost` and `found`, it is not that there. False: it
+    departs there as well, for a clock, an address or the machine. None: it was not tried."""
     lost: str | None = None
     """The variable that ended the block: an earlier block had bound it, and it was gone."""
     demand: int = 0

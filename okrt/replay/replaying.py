@@ -170,13 +170,21 @@ def _judged(
     judged = []
     for turn in turns:
         if turn.departs:
-            steady = turn.number <= len(own) and own[turn.number - 1].departs != turn.departs
+            steady = turn.number <= len(own) and _is_steady(turn, own[turn.number - 1])
             codes = [one.code or "" for one in recorded.trajectory.turns[: turn.number]]
             named = [] if steady else sources("\n".join(codes))
             hint = f"; the blocks name {', '.join(named)}" if named else ""
             turn = replace(turn, steady=steady, detail=turn.detail + hint)
         judged.append(turn)
     return tuple(judged)
+
+
+def _is_steady(turn: ReplayedTurn, own: ReplayedTurn) -> bool:
+    """Whether a departure is the contract's or the cap's. A variable is lost, or there, whatever
+    else of the block no two runs share."""
+    if turn.departs in ("lost", "found"):
+        return own.departs != turn.departs
+    return own.departs is None
 
 
 def _played(case: _Case, runtime: Runtime) -> Trajectory:

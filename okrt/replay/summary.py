@@ -70,7 +70,8 @@ class Cell:
     maybe_over_cap: int
     """Of the others, those that the recorded cap, a lower one, may have kept from it."""
     most_calls: int
-    """The most that one of them tried."""
+    """The most that one of them tried. Above the recorded cap it is a lower bound: that cap ends a
+    block at the first refused call, unless the block catches that."""
 
 
 def cells(replays: Iterable[Replay]) -> list[Cell]:

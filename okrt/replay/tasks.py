@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+
 import msgspec
 
 from okrt import specs
 from okrt.errors import SpecError
+from okrt.index import Place, read_line
+from okrt.store import Head, decode_head
 from okrt.types import Task, TaskFamily
+
+
+class _Recorded(Head):
+    task: Task
+
+
+_DECODER = msgspec.json.Decoder(_Recorded)
 
 
 def family_of(task: Task, given: TaskFamily | None = None) -> TaskFamily:
@@ -48,6 +60,20 @@ def check_task(task: Task, family: TaskFamily) -> None:
             f"{task.id}: {family.name} generates another task under this id today, without another "
             "version: replay it with the family that recorded it"
         )
+
+
+def check_tasks(run: Path, places: Iterable[Place], given: TaskFamily | None = None) -> None:
+    """Finds out, before any block is run, whether all tasks of these episodes are still generated:
+    each is made once, whoever played it.
+
+    Raises: see `family_of` and `check_task`.
+    """
+    seen = set()
+    for place in places:
+        task = decode_head(read_line(run, place), _DECODER).task
+        if (text := msgspec.json.encode(task)) not in seen:
+            seen.add(text)
+            check_task(task, family_of(task, given))
 
 
 def is_private(task: Task) -> bool:

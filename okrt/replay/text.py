@@ -90,11 +90,12 @@ def _rows(cell: Cell, width: int) -> Iterator[str]:
         yield _row("first lost variable", turns)
     if cell.prompts_same:
         yield from _missed(cell)
+    most = f"{'>= ' if cell.most_calls > cell.recorded_cap else ''}{cell.most_calls:,}"
     maybe = f", {cell.maybe_over_cap:,} more may have" if cell.maybe_over_cap else ""
     yield _row(
         "over the cap",
         f"{cell.over_cap:,} of {cell.blocks:,} recorded blocks tried more than {cell.tool_cap} "
-        f"calls{maybe}; the most: {cell.most_calls:,}",
+        f"calls{maybe}; the most: {most}",
     )
 
 

@@ -69,7 +69,7 @@ class Work:
         asked = self._asked
         own = tool_cap(episode.task, episode.settings)
         limits = Limits(tool_cap=own if asked.cap is None else asked.cap)
-        contract = asked.contract or _recorded(episode.contract)
+        contract = asked.contract or recorded_contract(episode.contract)
         try:
             runtime = self._runtime(episode.settings.packages)
             found = replay(episode, contract, limits, runtime, family=asked.family)
@@ -112,7 +112,12 @@ class Work:
             self._out.close()
 
 
-def _recorded(name: str) -> Contract:
+def recorded_contract(name: str) -> Contract:
+    """Returns the contract that an episode was recorded under.
+
+    Raises:
+        UsageError: it is none that okrt knows by name.
+    """
     try:
         return specs.contract(name)
     except SpecError:

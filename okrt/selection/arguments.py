@@ -23,8 +23,8 @@ from okrt.specs import ModelSpec, Serving
 from okrt.store import RUN, check_new
 from okrt.types import Contract, Model, ModelCard, Settings, TrainedUnder
 
-MOST_CALLS = 999_999_999
-"""That a tool cap may allow: experts read no more digits off the prompt."""
+_DIGITS = 18
+"""Of a whole number: of thousands, Python makes none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +213,7 @@ def _checked_run(given: Given, text: str) -> Path:
 def _axes(given: Given) -> dict[str, tuple[Any, ...]]:
     """Returns the values of the settings that may have several, those that were given."""
     found: dict[str, tuple[Any, ...]] = {}
-    if caps := _several(given, "tool-cap", _cap):
+    if caps := _several(given, "tool-cap", lambda text: specs.tool_cap(text, "--okrt-tool-cap")):
         found["tool_cap"] = caps
     if cues := _several(given, "cue", lambda text: _among("cue", text, get_args(types.Cue))):
         found["cue"] = cues
@@ -287,16 +287,17 @@ def _whole(given: Given, name: str, default: int | None) -> int | None:
 
 
 def _at_least_one(name: str, value: Any) -> int:
-    if not str(value).strip().isdecimal() or int(value) < 1:
-        raise UsageError(f"--okrt-{name} {value!r}: give a whole number of at least 1")
+    if not _is_whole(value) or int(value) < 1:
+        raise UsageError(
+            f"--okrt-{name} {value!r:.60}: give a whole number of at least 1 and at most "
+            f"{_DIGITS} digits"
+        )
     return int(value)
 
 
-def _cap(text: str) -> int:
-    cap = _at_least_one("tool-cap", text)
-    if cap > MOST_CALLS:
-        raise UsageError(f"--okrt-tool-cap {text!r}: give at most {MOST_CALLS:,}")
-    return cap
+def _is_whole(value: Any) -> bool:
+    text = str(value).strip()
+    return text.isdecimal() and len(text) <= _DIGITS
 
 
 def _temperature(value: str) -> float:
@@ -313,7 +314,7 @@ def _repetition(given: Given) -> int:
     value = given.value("stop-repetition")
     if value is None or value == "off":
         return STOP_REPETITION if value is None else 0
-    if not str(value).strip().isdecimal() or int(value) < SHORTEST:
+    if not _is_whole(value) or int(value) < SHORTEST:
         raise UsageError(
             f"--okrt-stop-repetition {value!r}: give off or a whole number of at least {SHORTEST}"
         )

@@ -90,6 +90,12 @@ def test_the_preset_leaves_what_was_given() -> None:
         ("tool-cap", "0", "--okrt-tool-cap '0': give a whole number of at least 1"),
         ("tool-cap", "3,", "--okrt-tool-cap '3,': a value is missing beside a comma"),
         ("tool-cap", "9999999999", "--okrt-tool-cap '9999999999': give at most 999,999,999"),
+        ("tool-cap", "9" * 5000, f"--okrt-tool-cap '{'9' * 59}: give at most 999,999,999"),
+        (
+            "max-turns",
+            "9" * 5000,
+            f"--okrt-max-turns '{'9' * 59}: give a whole number of at least 1",
+        ),
         ("tool-cap", "25,-3", "--okrt-tool-cap '-3': give a whole number of at least 1"),
         ("tool-cap", "10,many", "--okrt-tool-cap 'many': give a whole number"),
         ("tool-cap", "10,,25", "--okrt-tool-cap '10,,25': a value is missing"),

@@ -77,6 +77,10 @@ def test_words_that_name_nothing_are_a_mistake(words: list[str]) -> None:
         (["mcp", "--", "no-such-command"], "no command 'no-such-command'"),
         (["jupyter:no-such-kernel"], "no kernel is named 'no-such-kernel'"),
         (["no.such:thing"], "cannot import"),
+        (
+            ["okrt.runtimes.contracts:FILES"],
+            "is a contract: give it to okrt.testing.check_contract",
+        ),
     ],
 )
 def test_a_mistake_is_one_line(words: list[str], said: str) -> None:

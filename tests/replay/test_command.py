@@ -179,6 +179,8 @@ NEWER, REWORDED = Newer(), Reworded()
 BAD = {
     "unknown runtime": (["--runtime", "amnesic"], "unknown runtime 'amnesic'; known: persistent"),
     "cap": (["--tool-cap", "0"], "--tool-cap '0': give a whole number of at least 1"),
+    "large cap": (["--tool-cap", "1000000000"], "'1000000000': give at most 999,999,999"),
+    "endless cap": (["--tool-cap", "9" * 5000], "give at most 999,999,999"),
     "no cap": (["--tool-cap", "many"], "give a whole number"),
     "no folder": (["--out", "nowhere/out.jsonl"], "there is no folder nowhere"),
     "model": (["--model", "b"], "--model 'b': the run has toy"),
@@ -203,6 +205,31 @@ def test_a_mistake_is_told_in_one_line(
     said = capsys.readouterr()
     assert told in said.err
     assert (said.out, said.err.count("\n")) == ("", 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda e: replace(e, task=replace(e.task, version=0)), "version 1 today, not version 0"),
+        (lambda e: replace(e, task=replace(e.task, prompt="Count.")), "another task under this id"),
+        (lambda e: replace(e, contract="house"), "recorded under the runtime 'house'"),
+    ],
+    ids=["version", "task", "contract"],
+)
+def test_one_episode_that_cannot_be_replayed_is_told_before_anything_is_run(
+    runtime: ZygoteRuntime,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: Callable[[Episode], Episode],
+    told: str,
+) -> None:
+    one, out = record(runtime, ["1"]), tmp_path / "out.jsonl"
+    run = write(tmp_path / "run", one, change(replace(one, id="b" * 16)))
+    assert main(["replay", run, *OURS, "--out", str(out)]) == 2
+    said = capsys.readouterr()
+    assert told in said.err
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert not out.exists()
 
 
 def test_a_run_that_is_none_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,9 +25,19 @@ from okrt.runtimes.contracts import (
     ResetEvery,
 )
 from okrt.runtimes.host import ZygoteRuntime
-from okrt.types import Contract, Cue, Execution, Failure, Kept, Limits, Settings
+from okrt.types import (
+    Contract,
+    Cue,
+    Environment,
+    Execution,
+    Failure,
+    Kept,
+    Limits,
+    Settings,
+    Task,
+)
 from tests.replay.recording import NAMED, OTHER, Short, again, expert, record
-from tests.toys import FAMILY
+from tests.toys import FAMILY, Counter, Counting
 
 STATEMENTS = st.sampled_from([
     "x = 1", "y = [2, 3]", "import math", "def f(): return x", "print(x)", "print(len(y))",
@@ -76,6 +86,7 @@ def test_the_faithful_turns_are_those_of_the_real_run(
         assert turn.steady in (None, True)
 
 
+BEYOND = "try: s = x\nexcept NameError: s = 0\nfor n in range(s, s + 9): add(n)"
 CASES = [
     (["x = 1", "print(x)"], "persistent", (2, "lost", "x, last alive in block 1, is gone")),
     (["x = 1", "x"], "stateless", (2, "found", "x was gone in the record")),
@@ -87,6 +98,7 @@ CASES = [
     (["import os", "'os' in globals() and os._exit(1)"], "stateless", (2, "died", "status 1")),
     (["import os", "'os' in globals() and os._exit(1)"], "persistent", (2, "survived", "ok")),
     (["x = 1", "1 / ('x' in globals())"], "persistent", (2, "error", "ZeroDivision")),
+    (["x = 3", BEYOND, "1"], "persistent", (2, "guarded", "is ready to miss x")),
 ]  # fmt: skip
 
 
@@ -157,6 +169,36 @@ def test_a_contract_that_breaks_is_put_down_to_itself(runtime: ZygoteRuntime) ->
         again(runtime, recorded, Breaks())
 
 
+class Draws(Counting):
+    """A family whose tool answers 1, 2, 3: another in each run, the replay and its control too."""
+
+    def __init__(self) -> None:
+        self.drawn = 0
+
+    def environment(self, task: Task) -> Environment:
+        self.drawn += 1
+        return Counter(task.private["target"], self.drawn)
+
+
+@pytest.mark.parametrize(
+    ("code", "departs", "steady"),
+    [
+        ("n = add(0)\nif n == 2: 1 / 0\nprint(n)", "error", False),  # its control: other calls
+        ("print(add(0))\nprint(x)", "lost", True),
+        ("n = add(0)\nif n == 2: print(x)\nif n == 3: del x; print(x)", "lost", False),
+    ],
+)
+def test_a_departure_is_steady_if_the_recorded_contract_shows_none(
+    runtime: ZygoteRuntime, code: str, departs: str, steady: bool
+) -> None:
+    family = Draws()
+    recorded = record(runtime, ["x = 1", code], family=family)
+    found = replay(recorded, STATELESS, Limits(tool_cap=5), runtime, family=family)
+    assert found.departure is not None
+    assert (found.departure.number, found.departure.departs) == (2, departs)
+    assert found.departure.steady is steady
+
+
 def test_a_timeout_is_a_departure(short: Short) -> None:
     codes = ["x = 1", "while 'x' not in globals(): pass"]
     found = again(short, record(short, codes), STATELESS)
@@ -174,6 +216,22 @@ def test_what_is_not_shown_ends_no_faith(runtime: ZygoteRuntime) -> None:
     assert found.faithful_turns == 5
     assert found.first_lost is not None
     assert found.first_lost.number == 5
+
+
+def test_a_loss_of_the_record_is_told_as_well(runtime: ZygoteRuntime) -> None:
+    found = again(runtime, record(runtime, ["x = 1", "print(x)"], STATELESS))
+    assert [(turn.departs, turn.lost) for turn in found.turns] == [(None, None), (None, "x")]
+
+
+def test_every_departure_is_tried_under_the_recorded_contract(runtime: ZygoteRuntime) -> None:
+    """Not the first alone."""
+    codes = ["x = 1", "try: add(x)\nexcept Exception: pass", "import time; print(time.time_ns())"]
+    found = again(runtime, record(runtime, codes), STATELESS)
+    assert [turn.departs for turn in found.turns] == [None, "calls", "output"]
+    assert [turn.steady for turn in found.turns] == [None, True, False]
+    codes[2] = "print('x' in globals())"
+    found = again(runtime, record(runtime, codes), STATELESS)
+    assert [turn.steady for turn in found.turns] == [None, True, True]
 
 
 def test_after_what_is_shown_nothing_is_run(runtime: ZygoteRuntime) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -68,10 +69,36 @@ def test_what_is_not_known_widens_the_bounds() -> None:
 
 def test_exposure_to_a_cap_is_bounded_where_the_recorded_one_cut() -> None:
     blocks = [Demand(3, False), Demand(26, True), Demand(80, True), Demand(25, False)]
+    (same,) = cells([made([ON], 1, demand=blocks, cap=25)])
+    assert (same.over_cap, same.maybe_over_cap) == (2, 0)  # as many calls as the cap are within it
     (lower,) = cells([made([ON], 1, demand=blocks, cap=10)])
     assert (lower.blocks, lower.over_cap, lower.maybe_over_cap) == (4, 3, 0)
     (higher,) = cells([made([ON], 1, demand=blocks, cap=40)])
     assert (higher.over_cap, higher.maybe_over_cap, higher.most_calls) == (1, 1, 80)
+
+
+@pytest.mark.parametrize(
+    ("demand", "told"), [(Demand(26, True), ">= 26"), (Demand(25, False), "25")]
+)
+def test_the_most_calls_are_a_lower_bound_where_the_recorded_cap_cut(
+    demand: Demand, told: str
+) -> None:
+    assert f"; the most: {told}\n" in text(cells([made([ON], 1, demand=[demand], cap=40)]))
+
+
+def test_what_comes_after_the_last_that_compares_is_not_looked_at() -> None:
+    """Of an episode that was replayed to its end all the same."""
+    whole = made([turn(1, "output"), turn(2, "lost", lost="x")], 3)
+    assert whole.first_lost is None
+    assert made([turn(1, "output", seen=False), turn(2, "lost", lost="x")], 3).first_lost == LOST
+
+
+@pytest.mark.parametrize(
+    ("contract", "cap", "own"),
+    [("persistent", 25, True), ("persistent", 10, False), ("stateless", 25, False)],
+)
+def test_its_own_are_contract_and_cap(contract: str, cap: int, own: bool) -> None:
+    assert replace(made([ON], 1), contract=contract, tool_cap=cap).own is own
 
 
 @pytest.mark.parametrize(

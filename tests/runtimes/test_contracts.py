@@ -127,8 +127,8 @@ class Broken(EverySecond):
     [
         (True, "Contract.keeps must return a Kept, got True"),
         (None, "Contract.keeps must return a Kept, got None"),
-        (Kept(names=1, files=1), "Kept.names must be True or False, got 1"),  # type: ignore[arg-type]
-        (Kept(names=False, files="no"), "Kept.files must be True or False, got 'no'"),  # type: ignore[arg-type]
+        (Kept(names=1, files=1), "Kept.names must be True .*, got 1"),  # type: ignore[arg-type]
+        (Kept(names=False, files="no"), "Kept.files must be True .*, got 'no'"),  # type: ignore[arg-type]
         (Kept(names=False, files=False, note=None), "Kept.note must be text, got None"),  # type: ignore[arg-type]
     ],
 )
