@@ -14,6 +14,7 @@ import msgspec
 
 from okrt.analysis.brief import Brief
 from okrt.analysis.pairing import SETTINGS
+from okrt.analysis.settings import as_text
 from okrt.gates.file import Asked, GateFile
 from okrt.plan import AXES, Key
 from okrt.types import Settings
@@ -176,8 +177,3 @@ def _unlike(rows: Sequence[Brief], every: Sequence[Brief], version: int | None) 
 
 def _axes(row: Brief) -> tuple[Any, ...]:
     return tuple(getattr(row, axis) for axis in AXES)
-
-
-def as_text(value: Any) -> str:
-    """Returns the value of a setting, in a list of a file or a tuple alike."""
-    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

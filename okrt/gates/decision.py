@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from okrt.analysis.brief import Brief
-from okrt.analysis.pairing import SETTINGS
+from okrt.analysis.settings import unusual
 from okrt.baselines.alike import differences
 from okrt.errors import StoreError
 from okrt.gates import complete
 from okrt.gates.complete import Taken, Where
 from okrt.gates.file import BASELINE, TIERS, Asked, Gate, GateFile, Other
 from okrt.gates.judge import Judged, Word, incomplete, judge
-from okrt.types import Settings
 
 EXIT: Mapping[Word, int] = {"pass": 0, "fail": 1, "inconclusive": 3, "incomplete": 4}
 """Of a command that decides; 2 is a mistake of the user's."""
@@ -234,19 +233,7 @@ def _about(file: GateFile, taken: Sequence[Taken]) -> str:
     rows = [row for cell in taken for row in cell.rows]
     scripted = bool(rows) and all(row.model_spec.startswith("expert:") for row in rows)
     self_check = "; scripted experts: a self-check, no evidence about models" if scripted else ""
-    return f" ({', '.join([where, *_settings(rows)])}{self_check})"
-
-
-def _settings(rows: Sequence[Brief]) -> list[str]:
-    """The tool cap, and the settings that are not those of a run of which none was given."""
-    usual = Settings()
-    caps = sorted({row.tool_cap for row in rows})
-    told = [f"tool cap {' and '.join(map(str, caps))}"] if caps else []
-    for name in (name for name in SETTINGS if name != "tool_cap" and hasattr(usual, name)):
-        values = {complete.as_text(getattr(row, name)) for row in rows}
-        values -= {complete.as_text(getattr(usual, name))}
-        told += [f"{name.replace('_', ' ')} {value}" for value in sorted(values)]
-    return told
+    return f" ({', '.join([where, *unusual(rows)])}{self_check})"
 
 
 def _name(judged: Judged) -> str:
