@@ -483,8 +483,8 @@ def _is_attribute(spec: ModelSpec) -> bool:
 def _check_directory(spec: ModelSpec) -> None:
     if not spec.path.is_dir():
         raise SpecError(
-            f"unknown model {spec.spec!r}: give expert:NAME, a checkpoint directory, "
-            "NAME@http://host:port/v1, or module:attribute"
+            f"unknown model {spec.spec!r}: there is no such directory; give expert:NAME, "
+            "tiny:NAME, a checkpoint directory, NAME@http://host:port/v1, or module:attribute"
         )
     check_checkpoint(spec.path, spec.base)
     if any(importlib.util.find_spec(name) is None for name in ("torch", "transformers")):

@@ -1,7 +1,8 @@
 """Which contrasts a report states of a table: train x runtime where the training is known.
 
 Where exactly one model was trained under each contract, the study's four cells; of any other model,
-its two runtimes. What several models of one training say by themselves is also taken over them.
+its two runtimes; of every model, each further runtime. What several models of one training say by
+themselves is also taken over them.
 """
 
 from __future__ import annotations
@@ -44,8 +45,9 @@ class Compared:
     """A contrast, and how it is shown."""
 
     what: str
+    """With the names of further runtimes: text from outside, like `whom`."""
     whom: str
-    """Labels of the models: text from outside."""
+    """Labels of the models."""
     unit: Unit
     contrast: Contrast
     headline: bool = True
@@ -93,6 +95,7 @@ def comparison(table: Table, experts: bool = False) -> Comparison:
         if model not in pair
     }
     found += [one for contrasts in alone.values() for one in contrasts]
+    found += [one for each in sorted(trained.items()) for one in _further(*each, rows)]
     over = [
         one
         for kind, labels in models.items()
@@ -134,17 +137,36 @@ _G_S = "G_S: score at home - away"
 def _of_one(model: str, under: str, persistent: Cell, stateless: Cell) -> list[Compared]:
     """The contrasts of one model between its two runtimes."""
     if under not in _KINDS:
-        score = difference(stateless, persistent)
-        same = identical_tasks(stateless, persistent)
-        return [
-            _score("score, stateless - persistent", model, score, same),
-            *_costs("stateless / persistent", model, stateless, persistent),
-            *_rates("stateless - persistent", model, stateless, persistent),
-        ]
+        return _between(model, "stateless", stateless, "persistent", persistent)
     home, away = (persistent, stateless) if under == "persistent" else (stateless, persistent)
     name = _G_P if under == "persistent" else _G_S
     g = _score(name, model, difference(home, away), identical_tasks(home, away))
     return [g, *_away(model, away, home)]
+
+
+def _further(model: str, under: str, rows: Cell) -> list[Compared]:
+    """Each further runtime against the one at home; else against persistent, else stateless."""
+    ran = {row.contract for row in rows if row.model == model}
+    base = next((kind for kind in (under, *_KINDS) if kind in ran & {*_KINDS}), None)
+    if base is None:
+        return []
+    with_it = _cell(rows, model, base)
+    return [
+        one
+        for contract in sorted(ran - {*_KINDS})
+        for one in _between(model, contract, _cell(rows, model, contract), base, with_it)
+    ]
+
+
+def _between(model: str, name: str, first: Cell, other: str, second: Cell) -> list[Compared]:
+    """The contrasts of one model between two runtimes."""
+    less, over = f"{name} - {other}", f"{name} / {other}"
+    same = identical_tasks(first, second)
+    return [
+        _score(f"score, {less}", model, difference(first, second), same),
+        *_costs(over, model, first, second),
+        *_rates(less, model, first, second),
+    ]
 
 
 def _away(model: str, away: Cell, home: Cell) -> list[Compared]:

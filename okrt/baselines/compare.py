@@ -25,6 +25,10 @@ from okrt.report.plain import one_line
 
 WORST = 3
 """Tasks that are named as the worst, by score and by tokens."""
+APART = (
+    "what is compared is one runtime with the same, tier by tier: to compare runtimes, run both in "
+    "one run, whose report does"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,7 @@ def compare(new: Held, base: Held, asked: Asked, margins: Mapping[str, float]) -
     found = list(dict.fromkeys(line for lines in kept.values() for line in lines))
     if found or not shared:
         alike = tuple(name for name, lines in kept.items() if not lines)
-        return Comparison(model, base_model, (), tuple(found or left), alike, tuple(left))
+        return Comparison(model, base_model, (), tuple(found or [*left, APART]), alike, tuple(left))
     cells = [_cell(name, mine[name], theirs[name], margins) for name in shared]
     return Comparison(model, base_model, _claimed(cells), (), tuple(shared), tuple(left))
 

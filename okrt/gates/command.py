@@ -15,13 +15,15 @@ from okrt.baselines import held
 from okrt.baselines.saved import find as find_baseline
 from okrt.errors import StoreError, UsageError
 from okrt.gates import file as files
-from okrt.gates.deciding import asked_in, decided, write
-from okrt.gates.decision import EXIT, Run
+from okrt.gates.deciding import asked_in, decided, words_in, write
+from okrt.gates.decision import EXIT, Decision, Run
 from okrt.gates.file import Asked
 from okrt.gates.words import as_json, lines
 from okrt.report import github
 from okrt.report.contrasts import Claims, claims
-from okrt.store import EPISODES
+from okrt.report.html.writing import PAGE, write_page
+from okrt.report.plain import one_line
+from okrt.store import EPISODES, GATES
 
 HELP = "decide by a run whether gates pass: exit with 0 pass, 1 fail, 3 inconclusive, 4 incomplete"
 EXAMPLE = "okrt gate okrt-runs/20260101-120000-ab12cd --gates release --baseline last"
@@ -75,10 +77,24 @@ def run(options: argparse.Namespace) -> int:
     noted = github.tell(as_json(decision), lambda: _results(found.rows), str(options.run))
     sys.stdout.write("\n".join([out, *([] if options.json else noted)]) + "\n")
     try:
-        write(options.run, decision)
+        _keep(options.run, decision)
     except StoreError as error:
         sys.stderr.write(f"okrt: {error}\n")
     return EXIT[decision.verdict]
+
+
+def _keep(run: Path, decision: Decision) -> None:
+    """Writes `gates.json`, and anew the page where there is one, which shows it.
+
+    Raises:
+        StoreError: one of them cannot be written.
+    """
+    before = words_in(run)
+    write(run, decision)
+    if before is not None and before != decision.words:
+        sys.stderr.write(f"okrt: {run / GATES} said before: {one_line(before, 500)}\n")
+    if (run / PAGE).is_file():
+        write_page(run)
 
 
 def _results(rows: Sequence[Brief]) -> tuple[Sequence[Table], Sequence[Claims]]:

@@ -14,6 +14,7 @@ import msgspec
 
 from okrt.analysis.brief import Brief
 from okrt.analysis.pairing import SETTINGS
+from okrt.analysis.settings import as_text
 from okrt.gates.file import Asked, GateFile
 from okrt.plan import AXES, Key
 from okrt.types import Settings
@@ -90,6 +91,9 @@ def take(
     if twice:
         lines.append(f"{len(twice)} episodes are there more than once ({_seeds(twice)})")
     lines += _unlike(rows, every, versions.get(where.tier))
+    if file.tool_cap is not None and (other := {row.tool_cap for row in every} - {file.tool_cap}):
+        caps = ", ".join(map(str, sorted(other)))
+        lines.append(f"episodes ran under tool cap {caps}, {file.name} states {file.tool_cap}")
     told = tuple(f"{where}: {line}" for line in lines)
     return Taken(where, tuple(rows), tuple(broken), len(keys), told)
 
@@ -108,7 +112,7 @@ def against_settings(run: Mapping[str, Any], taken: Iterable[Taken]) -> list[str
     for cell in taken:
         for name in fields if run.get("settings") else ():
             wrong = [
-                r for r in cell.rows if _plain(getattr(r, name)) != _plain(getattr(stated, name))
+                r for r in cell.rows if as_text(getattr(r, name)) != as_text(getattr(stated, name))
             ]
             if wrong:
                 first = wrong[0]
@@ -158,7 +162,7 @@ def _unlike(rows: Sequence[Brief], every: Sequence[Brief], version: int | None) 
         if crossed and name == "prompt_digest":
             continue  # prompts say what the cap is: that it differs stands there already
         among = every if name in AXES else rows
-        values = Counter(_plain(getattr(row, name)) for row in among)
+        values = Counter(as_text(getattr(row, name)) for row in among)
         if len(values) > 1:
             told = ", ".join(f"{value} in {count}" for value, count in sorted(values.items()))
             lines.append(f"episodes of several values of {name.replace('_', ' ')}: {told}")
@@ -173,7 +177,3 @@ def _unlike(rows: Sequence[Brief], every: Sequence[Brief], version: int | None) 
 
 def _axes(row: Brief) -> tuple[Any, ...]:
     return tuple(getattr(row, axis) for axis in AXES)
-
-
-def _plain(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -31,6 +31,14 @@ def write(path: Path, decision: Decision) -> None:
     replace_file(path / GATES, text + b"\n")
 
 
+def words_in(path: Path) -> str | None:
+    """Returns what a run directory's `gates.json` says, in words; None where it says nothing."""
+    try:
+        return str(msgspec.json.decode((path / GATES).read_bytes(), type=dict[str, Any])["words"])
+    except (OSError, msgspec.MsgspecError, RecursionError, KeyError):
+        return None
+
+
 def asked_in(run: Mapping[str, Any]) -> Asked:
     """Returns what the sessions of a run named on their command lines."""
     told = [session.get("asked") or {} for session in run.get("sessions") or ()]

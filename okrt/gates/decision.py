@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from okrt.analysis.brief import Brief
+from okrt.analysis.settings import unusual
 from okrt.baselines.alike import differences
 from okrt.errors import StoreError
 from okrt.gates import complete
@@ -232,7 +233,7 @@ def _about(file: GateFile, taken: Sequence[Taken]) -> str:
     rows = [row for cell in taken for row in cell.rows]
     scripted = bool(rows) and all(row.model_spec.startswith("expert:") for row in rows)
     self_check = "; scripted experts: a self-check, no evidence about models" if scripted else ""
-    return f" ({where}{self_check})"
+    return f" ({', '.join([where, *unusual(rows)])}{self_check})"
 
 
 def _name(judged: Judged) -> str:

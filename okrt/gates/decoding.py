@@ -30,6 +30,7 @@ class RunTable(Strict, frozen=True):
     runtimes: list[str] | None = None
     family: str = "opaque_knapsack"
     repeats: int = 1
+    tool_cap: int | None = None
 
 
 class OtherTable(Strict, frozen=True):

@@ -76,6 +76,8 @@ class GateFile:
     repeats: int
     runtimes: Mapping[str, str]
     """As they are given on the command line -> the contract's name; empty: those given there."""
+    tool_cap: int | None
+    """None: whichever one the run has."""
     gates: tuple[Gate, ...]
     isolation: str
     """The lowest tier of isolation."""
@@ -143,6 +145,7 @@ def read(
         seeds=seeds,
         repeats=run.repeats,
         runtimes=runtimes,
+        tool_cap=run.tool_cap,
         gates=_gates(text, tables.gate, run, runtimes, len(seeds) if decidable else None),
         isolation=tables.conditions.isolation,
         failures=tables.conditions.infrastructure_failures_at_most,
@@ -178,6 +181,8 @@ def _check_run(text: Text, run: RunTable, family: TaskFamily) -> None:
         _asked(text, "tiers", partial(specs.tier, tier, family))
     if run.repeats < 1:
         text.refuse(f"repeats = {run.repeats}: 1 or more", "run", 0, "repeats")
+    if run.tool_cap is not None and run.tool_cap < 1:
+        text.refuse(f"tool_cap = {run.tool_cap}: 1 or more", "run", 0, "tool_cap")
 
 
 def _check_conditions(text: Text, conditions: ConditionsTable) -> None:
@@ -289,7 +294,8 @@ class _Reader:
         for name in ("runtime", "model"):
             theirs, own = getattr(other, name), getattr(table, name)
             if theirs is not None and own is None:
-                self._refuse("against", f"against names a {name}: name the gate's own, too")
+                told = f'add {name} = "NAME", which is compared with {theirs!r}'
+                self._refuse("against", f"against names a {name}, the gate itself none: {told}")
         contract = self._contract("against", other.runtime, runtimes)
         own_contract = self._contract("runtime", table.runtime, runtimes)
         if contract in (None, own_contract) and other.model in (None, table.model):

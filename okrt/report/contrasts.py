@@ -81,7 +81,10 @@ def lines(said: Claims, width: int, heading: str = "Contrasts", of: str = REPORT
         return []
     left_out = len(rows) - MOST_LINES
     rows = rows[:MOST_LINES] if left_out > 1 else rows
-    named = [f"{what}, {one_line(whom, _LABEL)}" if whom else what for what, whom, _, _ in rows]
+    named = [
+        f"{one_line(what)}{f', {one_line(whom, _LABEL)}' if whom else ''}"
+        for what, whom, _, _ in rows
+    ]
     name, figure = max(map(len, named)), max(len(row[2]) for row in rows)
     text = _wrapped(f"{heading}, paired by task ({_rule(said, of)})", width)
     for label, (_, _, value, word) in zip(named, rows, strict=True):
@@ -137,8 +140,8 @@ def notes(said: Claims, of: str = REPORT) -> list[str]:
         f"{RATIO_FACTOR:g}, where published misfits cost three times and more. No margin is stated "
         "for rates",
         "home is the runtime that a model was trained for, away the other of persistent and "
-        "stateless; no other runtime is in a contrast. G_P and G_S: what a model loses away from "
-        "home; M: what the wrong training loses in stateless",
+        "stateless; a further runtime is compared with home, else with persistent. G_P and G_S: "
+        "what a model loses away from home; M: what the wrong training loses in stateless",
     ]
     if said.over:
         found.append(

@@ -121,7 +121,10 @@ def _caps_section(sweep: Sweep) -> tuple[str, tuple[str, ...], tuple[int, ...], 
     for table in sweep.tables.values():
         named |= names(table)
     blocks: list[Block] = [
-        (f"{one_line(named[model])}, in {contract}", _lines([by.get(cap) for cap in sweep.caps]))
+        (
+            f"{one_line(named[model])}, in {one_line(contract, 40)}",
+            _lines([by.get(cap) for cap in sweep.caps]),
+        )
         for (model, contract), by in points.items()
     ]
     if gaps := _gaps(responses(sweep, _scripted(sweep)), sweep.caps):

@@ -12,12 +12,15 @@ from okrt.analysis.rows import Row
 from okrt.report import contrasts, sweeps
 from okrt.report.colour import Paint, Style, unpainted
 from okrt.report.contrasts import Claims, claims
+from okrt.report.lacking import lacking
 from okrt.report.plain import one_line, plain
 from okrt.report.sweeps import Section, sections
 from okrt.report.texts import failures, figures, names, notes, title
 
 NO_EPISODES = "no episodes"
 _GAP = 2
+_HEAD = 40
+"""Columns that a runtime's name takes at most."""
 _NARROWEST = 20
 """Columns; below it text is wrapped as if there were so many."""
 
@@ -109,14 +112,15 @@ def _section(table: Table, width: int, paint: Paint) -> list[str]:
     named = names(table)
     head = textwrap.wrap(plain(title(table)), max(width, _NARROWEST), break_on_hyphens=False)
     lines = [paint("heading", line) for line in head]
-    lines += [paint("faint", line) for line in _wrapped(notes(table), width)]
+    lines += [paint("faint", line) for line in _wrapped(map(plain, notes(table)), width)]
     first = max([len(name) for model in shown.values() for name, _ in model], default=0) + 2
     texts = [text for model in shown.values() for _, cells in model for text in cells]
-    column = max(map(len, [*texts, *table.contracts]))
+    heads = [one_line(contract, _HEAD) for contract in table.contracts]
+    column = max(map(len, [*texts, *heads]))
     beside = max(1, (width - first) // (column + _GAP))
-    for start in range(0, len(table.contracts), beside):
+    for start in range(0, len(heads), beside):
         chosen = slice(start, start + beside)
-        across = _line("", table.contracts[chosen], first, column)
+        across = _line("", heads[chosen], first, column)
         named_there = across.lstrip()
         lines += ["", across.removesuffix(named_there) + paint("heading", named_there)]
         for model, cells in shown.items():
@@ -226,8 +230,8 @@ def _about(run: Mapping[str, Any], rows: Sequence[Brief]) -> list[str]:
     isolation = sorted({row.isolation for row in rows})
     lines.append(f"isolation of the code that ran: {', '.join(isolation) or 'nothing ran'}")
     lines.append(f"episodes: {len(rows)}")
-    if run.get("complete") is False:
-        lines.append("**incomplete**: cases that the run was to hold are missing or failed")
+    if lacks := lacking(run, rows):
+        lines.append(f"**incomplete**: {lacks}")
     return lines
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from okrt.analysis.brief import Brief, briefs, is_expert
 from okrt.analysis.cells import CENSORED_LIMIT, Cell, Table
 from okrt.analysis.rows import Row
+from okrt.analysis.settings import unusual
 from okrt.analysis.stats import Estimate
 from okrt.report.plain import one_line
 
@@ -34,17 +35,25 @@ def trainings(table: Table) -> dict[str, str]:
 
     Scripted experts are left out: they follow the idiom of a contract, nothing trained them.
     """
-    under = {row.model: row.trained_under for row in table.rows if not is_expert(row)}
+    under = _under(table)
     if "unknown" in under.values() or len(set(under.values())) < 2:
         return {}
-    return {model: str(training) for model, training in under.items()}
+    return under
+
+
+def _under(table: Table) -> dict[str, str]:
+    return {row.model: str(row.trained_under) for row in table.rows if not is_expert(row)}
 
 
 def names(table: Table) -> dict[str, str]:
-    """Returns, by label, how each model is named: with its training, or as a scripted expert."""
-    under = trainings(table)
+    """Returns, by label, how each model is named: with its training where that is known, or as a
+    scripted expert."""
     named = {model: model for model in table.models}
-    named |= {model: f"{model} (trained under {training})" for model, training in under.items()}
+    named |= {
+        model: f"{model} (trained under {training})"
+        for model, training in _under(table).items()
+        if training != "unknown"
+    }
     if not _scripted(table):
         experts = {row.model for row in table.rows if is_expert(row)}
         named |= {model: f"{model} (scripted expert, no evidence)" for model in experts}
@@ -153,6 +162,7 @@ def _tasks(table: Table) -> str:
     line = f"{count} task{'' if count == 1 else 's'} ({where})"
     if repeats > 1:
         line += f", {repeats} repeats of each, averaged first"
+    line += "".join(f", {setting}" for setting in unusual(table.rows, apart=table.axes))
     held = [cell.tasks for cell in table.cells.values()]
     if len({*held, count}) > 1:
         line += f"; not every cell holds all: {min(held)} to {max(held)}"

@@ -43,6 +43,8 @@ def filled(given: Given) -> tuple[Given, GateFile | None]:
     }
     if file.runtimes:
         stated["runtime"] = list(file.runtimes)
+    if file.tool_cap is not None:
+        stated["tool-cap"] = str(file.tool_cap)
     filled_from = given.value("baseline") if given.value("preset") == RELEASE else None
     for name, value in stated.items():
         own = given.stated(name)

@@ -13,8 +13,8 @@ class Declared(NamedTuple):
 
 
 OPTIONS = (
-    Declared("model", "several", "[LABEL=]SPEC", "a model to evaluate: expert:NAME, a checkpoint "
-             "or adapter directory, NAME@http://host:port/v1, module:attribute; "
+    Declared("model", "several", "[LABEL=]SPEC", "a model to evaluate: expert:NAME, tiny:NAME, a "
+             "checkpoint or adapter directory, NAME@http://host:port/v1, module:attribute; "
              "repeatable (default: both experts); OKRT_SHORT_OPTIONS=0 frees the short name"),
     Declared("runtime", "several", "NAME", "a runtime contract: persistent, stateless, files, "
              "carryover, carryover-announced, reset-every-K, or module:attribute; repeatable "

@@ -102,6 +102,37 @@ def test_a_model_of_unknown_training_is_compared_between_its_runtimes() -> None:
 RUNS = ("persistent", "stateless")
 
 
+@pytest.mark.parametrize(
+    ("under", "base"),
+    [("persistent", "persistent"), ("stateless", "stateless"), ("unknown", "persistent")],
+)
+def test_a_further_runtime_is_compared_with_home_else_with_persistent(
+    under: str, base: str
+) -> None:
+    rows = [*cell("pp"), *cell("ps"), *(changed(r, contract="carryover") for r in cell("sp"))]
+    rows = relabelled(rows, "m", model_spec="path", trained_under=under)
+    found = comparison(table(*rows))
+    further = {what: one for what, one in named(found).items() if "carryover" in what}
+    assert set(further) == {
+        f"score, carryover - {base}, m",
+        f"total tokens, carryover / {base}, m",
+        f"score per 1k tokens, carryover / {base}, m",
+        f"lost-variable episodes, carryover - {base}, m",
+        f"missing-variable episodes, carryover - {base}, m",
+    }
+    mean = {run: sum(r.score or 0 for r in rows if r.contract == run) / N for run in (base, *RUNS)}
+    mean["carryover"] = sum(r.score or 0 for r in rows if r.contract == "carryover") / N
+    assert further[f"score, carryover - {base}, m"] == pytest.approx(mean["carryover"] - mean[base])
+
+
+def test_without_home_and_persistent_stateless_is_what_further_runtimes_are_compared_with() -> None:
+    further = [changed(r, contract="carryover") for r in cell("sp")]
+    rows = relabelled([*cell("ps"), *further], "m", model_spec="path", trained_under="persistent")
+    assert "score, carryover - stateless, m" in named(comparison(table(*rows)))
+    alone = relabelled(further, "m", model_spec="path")
+    assert comparison(table(*alone)).claims == ()
+
+
 def test_a_base_stands_beside_the_four_cells() -> None:
     base = relabelled(
         [*cell("pp"), *cell("ps")], "base", model_spec="path", trained_under="unknown"

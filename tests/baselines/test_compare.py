@@ -280,7 +280,8 @@ def test_other_settings_are_refused_unless_cells_that_match_are_asked_for() -> N
 
 def test_no_cell_in_common_is_a_refusal() -> None:
     found = compared(cell(tier="easy"), cell(tier="hard"))
-    assert len(found.differences) == 2
+    assert len(found.differences) == 3
+    assert "to compare runtimes, run both in one run" in found.differences[-1]
     assert found.cells == ()
 
 

@@ -56,7 +56,7 @@ def test_conditions_are_named() -> None:
         "- isolation of the code that ran: process", "- names: off", "- packages: none",
     ):  # fmt: skip
         assert f"\n{line}\n" in text
-    assert "## opaque_knapsack/easy\n\n12 tasks (eval, seeds 0-11).\n" in text
+    assert "## opaque_knapsack/easy\n\n12 tasks (eval, seeds 0-11), tool cap 25.\n" in text
     assert "the run is incomplete" in text
     assert "Undecided is not equal" in text
 

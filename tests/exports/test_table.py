@@ -43,7 +43,7 @@ def test_markdown_has_a_line_a_cell_with_intervals() -> None:
     assert first["tool calls"].startswith("5.5 [")
     assert first["lost variable"].startswith("0.0% [0.0, 26.5]")
     assert cells(lines[5])[-1] == "100.0% [73.5, 100.0]"
-    assert "- 12 tasks (eval, seeds 0-11)" in lines
+    assert "- 12 tasks (eval, seeds 0-11), tool cap 25" in lines
 
 
 def test_csv_has_each_end_of_an_interval_and_rounds_nothing() -> None:

@@ -110,6 +110,29 @@ def test_caps_mixed_within_a_gate_are_never_judged(tmp_path: Path, case: str) ->
         assert line.startswith("new, stateless, easy: episodes of several values of tool cap: 25")
 
 
+def test_a_cap_that_the_file_states_must_be_the_one_that_was_run(tmp_path: Path) -> None:
+    gates = file(tmp_path, "tool_cap = 25\n", GATES)
+    assert verdict(gates, cell()).verdict == "pass"
+    decision = verdict(gates, capped(cell()))
+    assert decision.verdict == "incomplete"
+    assert (
+        "new, stateless, easy: episodes ran under tool cap 80, gates.toml states 25"
+        in decision.words
+    )
+    against = file(tmp_path, "tool_cap = 25\n", gate("score", "not_lower_by = 0.1", BASELINE))
+    decision = verdict(against, cell(), capped(cell()))
+    assert "baseline old: new, stateless, easy: episodes ran under tool cap 80" in decision.words
+
+
+def test_the_verdict_names_the_cap_and_the_settings_that_are_not_the_usual(tmp_path: Path) -> None:
+    gates = file(tmp_path, GATES)
+    assert "(opaque_knapsack/easy, seeds 0-19, tool cap 25; " in verdict(gates, cell()).words
+    told = [replace(one, cue="true", names=True, packages=("numpy",)) for one in capped(cell())]
+    said = "seeds 0-19, tool cap 80, cue true, names True, packages numpy; "
+    assert said in verdict(gates, told).words
+    assert "tool cap" not in verdict(gates, []).words
+
+
 def test_a_baseline_of_several_caps_is_not_compared_with(tmp_path: Path) -> None:
     gates = file(tmp_path, gate("score", "not_lower_by = 0.1", BASELINE))
     decision = verdict(gates, cell(), [*cell(), *capped(cell())])

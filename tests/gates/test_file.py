@@ -46,7 +46,7 @@ def test_a_file_is_read(tmp_path: Path) -> None:
 def test_the_files_of_the_docs_are_read(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "gates.md").read_text()
     shown = re.findall(r"^```python (\w+\.toml)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    assert len(shown) == 2
+    assert len(shown) == 3
     for name, content in shown:
         (tmp_path / name).write_text(content)
         assert read(tmp_path / name).gates
@@ -111,6 +111,7 @@ WRONG = {
     "seeds": (RUN.replace("20", "0") + GOOD, ":4: seeds '0' is an empty range"),
     "seeds-text": (RUN.replace("20", '"all"') + GOOD, ":4: cannot read seeds 'all'"),
     "repeats": (RUN + "repeats = 0\n" + GOOD, ":6: repeats = 0: 1 or more"),
+    "cap": (RUN + "tool_cap = 0\n" + GOOD, ":6: tool_cap = 0: 1 or more"),
     "runtime": (RUN.replace("stateless", "statless") + GOOD, ":5: unknown runtime 'statless'; kno"),
     "runtimes": (RUN.replace('"stateless"', "") + GOOD, ":5: runtimes is empty"),
     "family": (RUN + 'family = "chess"\n' + GOOD, ":6: unknown family 'chess'; known: opaque_kn"),
@@ -163,7 +164,7 @@ WRONG = {
     ),
     "whose": (
         RUN + gate("score", "within = 0.1", 'against = {model = "b"}'),
-        ":11: against names a model: name the gate's own, too",
+        ":11: against names a model, the gate itself none: add model = \"NAME\", which is",
     ),
 }  # fmt: skip
 

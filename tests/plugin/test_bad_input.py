@@ -15,7 +15,7 @@ from tests.plugin.conftest import EVALUATION, Run, alone, first_on_workers, plai
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("--model=nosuch/dir", "unknown model 'nosuch/dir': give expert:NAME"),
+        ("--model=nosuch/dir", "unknown model 'nosuch/dir': there is no such directory; give expe"),
         ("--model=expert:nobody", "nobody"),
         ("--model=", "empty model ''"),
         ("--model=test_fit:nothing", "has no attribute 'nothing'"),

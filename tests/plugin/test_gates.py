@@ -91,7 +91,7 @@ def test_a_run_whose_gates_pass_ends_with_0(
     assert result.ret == 0
     shown = text(result)
     assert "pass          lost (m, stateless, micro): lost_rate: 0, one-sided 95% bounds" in shown
-    assert "gates: pass: 1 of 1 gate passed (opaque_knapsack/micro, seeds 0-9)" in shown
+    assert "gates: pass: 1 of 1 gate passed (opaque_knapsack/micro, seeds 0-9, tool cap 6)" in shown
     assert "no gates" not in shown
     run = pytester.path / "run"
     first = decided(run)
@@ -100,7 +100,15 @@ def test_a_run_whose_gates_pass_ends_with_0(
     capsys.readouterr()
     assert main(["gate", str(run), "--gates", str(pytester.path / "gates.toml")]) == 0
     assert decided(run) == first
-    assert "gates: pass" in capsys.readouterr().out
+    shown = capsys.readouterr()
+    assert "gates: pass" in shown.out
+    assert shown.err == ""
+    strict = pytester.path / "strict.toml"
+    strict.write_text(GATES + '\n[[gate]]\nname="q"\nmetric="score"\nat_least=0.99\n')
+    assert "fail: 1 of 2 gates" not in (run / "report.html").read_text("utf-8")
+    assert main(["gate", str(run), "--gates", str(strict)]) == 1
+    assert f"{run / 'gates.json'} said before: pass: 1 of 1 gate" in capsys.readouterr().err
+    assert "fail: 1 of 2 gates" in (run / "report.html").read_text("utf-8")
 
 
 @pytest.mark.thorough
@@ -191,6 +199,18 @@ def test_what_contradicts_is_said_at_once(gated: Run, given: tuple[str, ...], sa
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert said in text(result)
     assert "Traceback" not in text(result)
+
+
+@ALONE
+def test_the_cap_that_the_file_states_is_run(gated: Run) -> None:
+    capped = GATES.replace("[run]", "[run]\ntool_cap = 4")
+    result = gated(gates=capped)
+    assert "gates: pass: 1 of 1 gate passed (opaque_knapsack/micro, seeds 0-9, tool cap 4)" in text(
+        result
+    )
+    result = gated("--okrt-tool-cap=6", gates=capped)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "--okrt-tool-cap 6 contradicts the gates 'gates.toml', which state 4" in text(result)
 
 
 @ALONE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -163,6 +164,10 @@ def test_labels_from_outside_break_nothing() -> None:
     assert "\x1b" not in terminal(rows, 80) + markdown(rows, {})
     assert max(map(len, section(terminal(rows, 80)))) <= 80
     assert "persistent, a\\|&lt;b>" in markdown(rows, {})
+    odd = {"persistent": "persistent", "stateless": "c|<i>\x1b[31m"}
+    rows = [replace(row, contract=odd[row.contract]) for row in played("m", "unknown", 12)]
+    assert "\x1b" not in terminal(rows, 80) + markdown(rows, {})
+    assert "score, c\\|&lt;i>" in markdown(rows, {})
 
 
 def estimate(value: float | None, low: float | None, high: float | None) -> Estimate:

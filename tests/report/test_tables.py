@@ -68,7 +68,7 @@ def experts() -> list[Row]:
 TERMINAL = """\
 opaque_knapsack/easy, model x runtime: self-check of the harness (scripted experts, not evidence
 about models)
-  3 tasks (eval, seeds 0-2)
+  3 tasks (eval, seeds 0-2), tool cap 25
   [low, high]: 95% interval over tasks (Clopper-Pearson)
   [-]: no interval is claimed (no spread among the values)
   relative score: 0 is blind play, 1 is the reference player
@@ -161,7 +161,8 @@ def test_train_x_runtime_needs_every_training_known_and_different() -> None:
     assert titled([*one, *other, *unknown]) == "opaque_knapsack/easy, model x runtime"
     assert titled(one) == "opaque_knapsack/easy, model x runtime"
     assert "a (trained under persistent)" in terminal([*one, *other])
-    assert "trained under" not in terminal(one)
+    assert "a (trained under persistent)" in terminal(one)
+    assert "c (trained under" not in terminal([*one, *other, *unknown])
 
 
 def test_experts_alone_were_not_trained() -> None:
@@ -186,7 +187,7 @@ def test_an_axis_that_varies_is_named() -> None:
 
 def test_tasks_are_named_and_said_to_differ_between_cells() -> None:
     rows = [make("a", "persistent", seed) for seed in (0, 1, 2, 5, 7, 8)]
-    assert "  6 tasks (eval, seeds 0-2, 5, 7-8)\n" in terminal(rows)
+    assert "  6 tasks (eval, seeds 0-2, 5, 7-8), tool cap 25\n" in terminal(rows)
     rows.append(make("a", "stateless", 0))
     assert "; not every cell holds all: 1 to 6\n" in terminal(rows)
     many = [make("a", "persistent", seed) for seed in range(0, 20, 2)]

@@ -21,6 +21,7 @@ from okrt.report.html.data import Found, section
 from okrt.report.html.gates import grid, verdict
 from okrt.report.html.listing import Places, columns
 from okrt.report.html.markup import Markup, element, join
+from okrt.report.lacking import lacking
 from okrt.report.plain import one_line
 from okrt.report.texts import figures, names, notes, title
 
@@ -156,8 +157,8 @@ def _header(content: Content) -> Markup:
 
 def _warnings(content: Content) -> Markup:
     lines = list(map(one_line, content.problems))
-    if content.run.get("complete") is False:
-        lines.insert(0, "Incomplete: episodes that the run was to hold are missing or failed.")
+    if lacks := lacking(content.run, content.rows):
+        lines.insert(0, one_line(f"Incomplete: {lacks}.", 500))
     items = element("ul", *(element("li", line) for line in lines), class_="note")
     script = Markup("<noscript><p>Charts, episodes and transcripts need JavaScript.</p></noscript>")
     return join([items if lines else Markup(""), about.failed(content.rows), script])

@@ -190,3 +190,16 @@ def test_budget_is_clamped_and_follows_the_larger_need() -> None:
     assert budget(40, capacity=5, optimum_items=9) == 10
     assert budget(40, capacity=5, optimum_items=3) == 5
     assert budget(25, capacity=60, optimum_items=4) == 25
+
+
+def test_the_tiers_of_the_docs_are_those_of_the_code() -> None:
+    def span(ends: tuple[float, float]) -> str:
+        return f"{ends[0]:g}" if ends[0] == ends[1] else f"{ends[0]:g}–{ends[1]:g}"  # noqa: RUF001
+
+    page = (ROOT / "docs" / "families.md").read_text("utf-8")
+    for name, tier in TIERS.items():
+        line = (
+            f"| {name} | {span(tier.items)} | {span(tier.classes)}, {span(tier.allowed)} | "
+            f"{span(tier.ratio)} | {tier.tool_cap} |"
+        )
+        assert line in page
