@@ -84,13 +84,7 @@ def check_axes(given: Given, axes: Mapping[str, Any]) -> None:
 def _check(name: str, own: Any, stated: Any, text: str, baseline: str | None) -> None:
     """Raises UsageError where an option leaves out what the gate file states. Options that were not
     given may have been taken from `baseline`."""
-    if name == "seeds":
-        mine, theirs = set(specs.seeds(own)), set(specs.seeds(stated))
-    elif name == "repeats":
-        mine, theirs = set(range(int(own) if own.isdecimal() else 0)), set(range(int(stated)))
-    else:
-        mine, theirs = set(own), set(stated)
-    if theirs - mine:
+    if _leaves_out(name, own, stated):
         has = " ".join(own) if isinstance(own, list) else own
         asked = " ".join(stated) if isinstance(stated, list) else stated
         if baseline is not None:
@@ -102,3 +96,15 @@ def _check(name: str, own: Any, stated: Any, text: str, baseline: str | None) ->
         raise UsageError(
             f"--okrt-{name} {has} contradicts the gates {text!r}, which state {asked}: leave it out"
         )
+
+
+def _leaves_out(name: str, own: Any, stated: Any) -> bool:
+    """Whether an option lacks something of what the gate file states."""
+    if name == "seeds":
+        mine, theirs = specs.seeds(own), specs.seeds(stated)
+        return theirs.start < mine.start or theirs.stop > mine.stop
+    if name == "repeats":  # what is no number is refused where it is read
+        return own.isdecimal() and len(own) <= len(stated) and int(own) < int(stated)
+    if name == "tool-cap":
+        return stated not in own.split(",")
+    return not {*stated} <= {*own}

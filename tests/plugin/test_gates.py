@@ -211,6 +211,11 @@ def test_the_cap_that_the_file_states_is_run(gated: Run) -> None:
     result = gated("--okrt-tool-cap=6", gates=capped)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "--okrt-tool-cap 6 contradicts the gates 'gates.toml', which state 4" in text(result)
+    result = gated("--okrt-tool-cap=44", "--okrt-repeats=" + "9" * 5000, gates=capped)
+    assert "--okrt-tool-cap 44 contradicts the gates" in text(result)
+    result = gated("--okrt-repeats=" + "9" * 5000, gates=capped)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "--okrt-repeats '9999" in text(result)
 
 
 @ALONE
