@@ -81,6 +81,7 @@ class _RunFile(msgspec.Struct):
     shard: str | None = None
     shards: list[str] = []
     salt: str | None = None
+    sources: dict[str, str] = {}
 
 
 def encode_episode(episode: Episode) -> bytes:

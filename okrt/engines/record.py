@@ -253,12 +253,14 @@ class Record:
         planned = plan_in(run) or ()
         resuming.check_plan(path, planned, keys)
         there = finished(path)
+        sources = resuming.sources_of(path, run, options.sources, keys, there)
         resuming.check_tasks(path, there, cases)
         cards = self._cards({key.model for key in keys if key not in there}, runner)
         resuming.check_models(path, run, cards)
         resuming.check_names(path, there, cards, options.contracts, options.settings)
         known = {one: resuming.facts(card) for one, card in cards.items()}
         run["models"] = {**known, **run.get("models", {})}
+        run["sources"] = sources
         return planned
 
     def _cards(self, labels: set[str], runner: Runner) -> dict[str, ModelCard]:
@@ -293,6 +295,7 @@ class Record:
             "manifest": manifest,
             "shard": shard,
             "salt": self._salt,
+            "sources": dict(self._options.sources),
         }
         self._run = {
             **fresh,

@@ -108,6 +108,36 @@ def _weighed(known: Mapping[str, Any]) -> dict[str, Any]:
     return {**known, "spec": spec}
 
 
+def sources_of(
+    path: Path,
+    run: Mapping[str, Any],
+    sources: Mapping[str, str],
+    wanted: Iterable[Key],
+    finished: Finished,
+) -> dict[str, str]:
+    """Returns the sources of a user's own runtimes and models, as `run.json` will have them: what
+    has no episode yet may have been mended meanwhile.
+
+    Raises:
+        UsageError: one that has episodes, and is to have more, is of another source than those.
+    """
+    old: Mapping[str, str] = run.get("sources") or {}
+    held = _named(finished)
+    begun = held & _named(key for key in wanted if key not in finished)
+    changed = [name for name, one in sources.items() if name in begun and old.get(name, one) != one]
+    if changed:
+        raise UsageError(
+            f"cannot go on in {path}: the source of {', '.join(changed)} has changed since its "
+            "episodes were run: begin a new run, or go back to the old source"
+        )
+    return {**old, **sources, **{name: one for name, one in old.items() if name in held}}
+
+
+def _named(keys: Iterable[Key]) -> set[str]:
+    """Returns the runtimes and models of episodes, as `sources` has them."""
+    return {name for key in keys for name in (f"runtime {key.contract}", f"model {key.model}")}
+
+
 def check_names(
     path: Path,
     finished: Finished,
