@@ -222,7 +222,13 @@ def test_no_model_is_loaded_once_the_session_is_over(
     sys.modules.pop("late")
 
 
-def test_ctrl_c_keeps_what_finished_and_says_how_to_go_on(here: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "status", "word"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+def test_a_signal_keeps_what_finished_and_says_how_to_go_on(
+    here: Path, number: signal.Signals, status: int, word: str
+) -> None:
     command = [sys.executable, "-m", "okrt.cli", "run", "--tier=micro", "--okrt-out=a b"]
     process = subprocess.Popen(
         command,
@@ -236,14 +242,13 @@ def test_ctrl_c_keeps_what_finished_and_says_how_to_go_on(here: Path) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (file.exists() and file.read_bytes().count(b"\n")):
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     shown, said = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == status
     held = file.read_bytes().count(b"\n")
     assert f"incomplete: {held} of 400 episodes" in shown
     assert said == (
-        "okrt: interrupted; what was finished is kept, to go on: "
-        "okrt run --tier=micro --resume 'a b'\n"
+        f"okrt: {word}; what was finished is kept, to go on: okrt run --tier=micro --resume 'a b'\n"
     )
     assert len(rows(here / "a b")) == held
 
