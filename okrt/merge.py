@@ -95,9 +95,9 @@ def merge(runs: Sequence[Path], out: Path, progress: Progress = lambda text: Non
         StoreError: the runs are no parts of one work; one is damaged; `out` holds files already or
             cannot be written.
     """
+    if out.is_dir() and any(out.iterdir()):
+        raise StoreError(f"{out} is not empty; name another --out")
     check_new(out)
-    if out.is_dir() and any(out.iterdir()):  # what is left of a run killed at its start
-        raise StoreError(f"{out} is not empty; name another --out or remove it")
     parts = [_part(path) for path in runs]
     _check_settings(parts)
     sources = _sources(parts)

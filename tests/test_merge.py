@@ -232,7 +232,7 @@ def test_the_command_says_what_came_of_it(
     assert main(["merge", *parts, "--out", out]) == 0
     assert capsys.readouterr().out == f"complete: 8 of 8 episodes\nrun: {out}\n"
     assert main(["merge", *parts, "--out", out]) == 2
-    assert "is not empty; name a new one" in capsys.readouterr().err
+    assert "is not empty; name another --out" in capsys.readouterr().err
     before = files(tmp_path / "out")
     assert main(["report", out]) == 0
     assert files(tmp_path / "out") == before

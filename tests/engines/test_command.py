@@ -167,6 +167,7 @@ def test_joined_without_a_shard_it_is_incomplete_whatever_is_run(
     ("words", "message"),
     [
         (("--out=a", "--resume=a"), "a run goes on in its own directory"),
+        (("--out=held",), "held holds a run: go on in it with --okrt-resume"),
         (("--seeds=0",), "seeds '0' is an empty range"),
         (("--family=nosuch",), "unknown family 'nosuch'"),
         (("--tier=nosuch",), "unknown tier 'nosuch' of opaque_knapsack"),
@@ -174,8 +175,10 @@ def test_joined_without_a_shard_it_is_incomplete_whatever_is_run(
     ],
 )
 def test_a_wrong_value_is_one_line(
-    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
+    here: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
 ) -> None:
+    (here / "held").mkdir()
+    (here / "held" / "run.json").write_text("{}")
     assert cli.main(["run", *words]) == 2
     shown = capsys.readouterr().err
     assert message in shown

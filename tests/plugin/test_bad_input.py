@@ -95,6 +95,10 @@ def test_a_run_directory_that_holds_something_is_refused(
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "run is not empty; name a new one or remove it" in plain(result)
     assert [p.name for p in Path(pytester.path / "run").iterdir()] == ["precious"]
+    (pytester.path / "run" / "run.json").write_text("{}")
+    told = plain(evaluate())
+    assert "run holds a run: go on in it with --okrt-resume " in told
+    assert "remove" not in told
 
 
 def test_a_default_run_directory_that_cannot_be_made_ends_the_session(
