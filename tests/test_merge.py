@@ -134,7 +134,7 @@ OTHER = replace(episode("another", seed=0), id=EPISODES_OF_ALL[0].id)
             {"settings": msgspec.to_builtins(Settings(cue="true", max_turns=9))},
             "settings.cue: 'none' and 'true'; settings.max_turns: 40 and 9",
         ),
-        ({"models": {"m": {**FACTS, "digest": "beef"}}}, "m.digest: None and 'beef'"),
+        ({"models": {"m": {**FACTS, "digest": "beef"}}}, "m.digest: none and 'beef'"),
         ({"okrt": "1"}, "okrt: '0' and '1'"),
         ({"sources": {"runtime own": "b"}}, "the source of runtime own changed between them"),
         ({"schema": 2}, "schema 2 is unknown"),

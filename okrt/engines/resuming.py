@@ -22,6 +22,7 @@ from okrt.selection.cases import CaseSpec
 from okrt.store import check_run
 from okrt.types import Contract, Episode, ModelCard, Settings
 
+_ASKED, _NOW = "{} there, {} asked for", "{} there, {} now"
 SHOWN = 5
 """Differences that a line names; the rest is counted."""
 
@@ -45,7 +46,7 @@ def check_version(path: Path, run: Mapping[str, Any]) -> None:
     """
     check_run(path, run)
     old, new = {"okrt": run.get("okrt")}, {"okrt": metadata.version("okrt")}
-    _refuse(path, "episodes of another version", differences(old, new))
+    _refuse(path, "episodes of another version", differences(old, new, _NOW))
 
 
 def check_settings(
@@ -59,8 +60,8 @@ def check_settings(
         raise StoreError(f"{path / 'run.json'} is damaged: settings: {error}") from None
     crossed = _crossed(run.get("axes") or {}), _crossed(axes)
     both = {axis: None for axis in crossed[0] if axis in crossed[1]}
-    lines = differences({**identity(old), **both}, {**identity(settings), **both})
-    _refuse(path, "other settings", [*lines, *differences(*crossed)])
+    lines = differences({**identity(old), **both}, {**identity(settings), **both}, _ASKED)
+    _refuse(path, "other settings", [*lines, *differences(*crossed, _ASKED)])
 
 
 def _crossed(axes: Mapping[str, Sequence[Any]]) -> dict[str, str]:
@@ -95,7 +96,7 @@ def check_plan(path: Path, planned: Plan, wanted: Iterable[Key]) -> None:
 def check_models(path: Path, run: Mapping[str, Any], cards: Mapping[str, ModelCard]) -> None:
     old = {label: _weighed(known) for label, known in run.get("models", {}).items()}
     new = {label: _weighed(facts(card)) for label, card in cards.items() if label in old}
-    lines = differences({label: old[label] for label in new}, new)
+    lines = differences({label: old[label] for label in new}, new, _NOW)
     overwritten = any(".digest: " in line for line in lines)
     what = "other models (an overwritten checkpoint is another model)"
     _refuse(path, what if overwritten else "other models", lines)
@@ -160,7 +161,7 @@ def _check_name(
     if episode.id == name_of(episode.task, episode.repeat, contract, card, settings):
         return
     prompt = prompt_digest(episode.task, contract, settings)
-    lines = differences({"prompt_digest": episode.prompt_digest}, {"prompt_digest": prompt})
+    lines = differences({"prompt_digest": episode.prompt_digest}, {"prompt_digest": prompt}, _NOW)
     _refuse(
         path,
         f"other prompts or models, {case_id(key_of(episode))}",
@@ -176,7 +177,7 @@ def check_tasks(path: Path, finished: Finished, cases: Iterable[CaseSpec]) -> No
         if key is not None:
             old = finished.read(key).task
             made = specs.make_task(case.family, old.seed, old.tier, old.split)
-            _refuse(path, "other tasks", differences({"task": old.id}, {"task": made.id}))
+            _refuse(path, "other tasks", differences({"task": old.id}, {"task": made.id}, _NOW))
 
 
 def _one_of_each(finished: Finished) -> list[Key]:
