@@ -120,7 +120,11 @@ MARKERS = {
     "seeds=iter([])": "the marker's seeds are empty",
     "tiers=3": "the marker's tiers 3 are no list",
     "tiers=[]": "the marker's tiers are empty",
-    "sedes=range(3)": "takes family, tiers, seeds by keyword",
+    "seeds=range(3), sedes=range(3)": "by keyword, not sedes (did you mean seeds?)",
+    'tier="micro"': "by keyword, not tier (did you mean tiers?)",
+    'seeds=[1], runtime="stateless"': "by keyword, not runtime (an option: --okrt-runtime)",
+    "tool_cap=3, nosuch=1": "not tool_cap (an option: --okrt-tool-cap), nosuch",
+    '"micro"': "takes family, tiers, seeds by keyword, not 'micro'",
     "family=object()": "breaks its protocol: it has no name, tiers, task, environment",
 }
 
