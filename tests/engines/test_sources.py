@@ -94,6 +94,22 @@ def test_what_has_no_episode_yet_may_be_mended() -> None:
     assert sources("run") == mended
 
 
+def test_what_a_runtime_broke_off_is_not_gone_on_with(capsys: pytest.CaptureFixture[str]) -> None:
+    write("ours", CONTRACT.replace("turn % 3", "turn % 0"))
+    write("own_model", MODEL.replace("finish()", "1"))
+    assert cli.main([*RUN, "--out=run"]) == 1
+    shown = capsys.readouterr().out
+    assert "incomplete: 0 of 3 episodes, 3 broken off by infrastructure" in shown
+    assert (
+        "a runtime broke its protocol, mend it and begin a new run: Contract.keeps raised "
+        "ZeroDivisionError: " in shown
+    )
+    assert "to go on" not in shown
+    others = ("--runtime=stateless", "--max-turns=1", "--max-tokens=1")
+    assert cli.main([*RUN, *others, "--out=other"]) == 1
+    assert "to go on" in capsys.readouterr().out
+
+
 def test_a_run_of_an_earlier_version_goes_on() -> None:
     assert cli.main([*RUN, "--out=run", "--max-tokens=1"]) == 1
     run = json.loads(Path("run", "run.json").read_text())
