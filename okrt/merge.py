@@ -95,11 +95,12 @@ def merge(runs: Sequence[Path], out: Path, progress: Progress = lambda text: Non
         StoreError: the runs are no parts of one work; one is damaged; `out` holds files already or
             cannot be written.
     """
+    if out.is_dir() and any(out.iterdir()):
+        raise StoreError(f"{out} is not empty; name another --out")
     check_new(out)
-    if out.is_dir() and any(out.iterdir()):  # what is left of a run killed at its start
-        raise StoreError(f"{out} is not empty; name another --out or remove it")
     parts = [_part(path) for path in runs]
     _check_settings(parts)
+    sources = _sources(parts)
     found = _find(parts, progress)
     models = _one_of_each(found.models)
     order = sorted(found.episodes.values(), key=lambda held: (held.place.key, held.place.id))
@@ -111,7 +112,8 @@ def merge(runs: Sequence[Path], out: Path, progress: Progress = lambda text: Non
     finished = {held.place.key for held in order if not held.place.failed}
     missing = missing_shards(shards)
     complete = not missing and finished.issuperset(keys_of(plan))
-    run = {**_run_file(parts, shards), "models": models, "plan": plan, "complete": complete}
+    made = {"models": models, "sources": sources, "plan": plan, "complete": complete}
+    run = {**_run_file(parts, shards), **made}
     with _beside(out) as beside:
         write_run(beside, run)
         derive(beside, _copy(beside, order, progress), read_run(beside))
@@ -144,6 +146,24 @@ def _check_settings(parts: Sequence[_Part]) -> None:
     first, *others = parts
     for other in others:
         _refuse_differences(first.path, _identity(first), other.path, _identity(other))
+
+
+def _sources(parts: Sequence[_Part]) -> dict[str, str]:
+    """Returns the digests of the users' own runtimes and models in all parts.
+
+    Raises:
+        StoreError: one has another source in one part than in another.
+    """
+    known: dict[str, tuple[Path, str]] = {}
+    for part in parts:
+        for name, digest in (part.run.get("sources") or {}).items():
+            one, first = known.setdefault(name, (part.path, digest))
+            if digest != first:
+                raise StoreError(
+                    f"{one} and {part.path} are no parts of one work: the source of {name} changed "
+                    "between them; run one of them anew"
+                )
+    return {name: known[name][1] for name in sorted(known)}
 
 
 def _identity(part: _Part) -> dict[str, Any]:

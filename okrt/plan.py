@@ -131,12 +131,14 @@ def size(plan: Plan) -> int:
     return sum(end - first for one in plan for first, end in one.seeds)
 
 
-def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Returns a line for each leaf in which two trees of JSON data differ: its path, what the one
-    has, and what the other; "nothing" where it is missing."""
+def differences(
+    one: Mapping[str, Any], other: Mapping[str, Any], form: str = "{} and {}"
+) -> list[str]:
+    """Returns a line for each leaf in which two trees of JSON data differ: its path, and in that
+    form what the one has and what the other; "nothing" where it is missing."""
     mine, theirs = dict(_leaves(one)), dict(_leaves(other))
     return [
-        f"{path}: {mine.get(path, 'nothing')} and {theirs.get(path, 'nothing')}"
+        f"{path}: {form.format(mine.get(path, 'nothing'), theirs.get(path, 'nothing'))}"
         for path in dict.fromkeys([*mine, *theirs])
         if mine.get(path, "nothing") != theirs.get(path, "nothing")
     ]
@@ -147,7 +149,8 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         for key in value:
             yield from _leaves(value[key], f"{path}.{key}" if path else str(key))
     else:
-        yield path, repr(value)
+        unset = "the tier's" if path.endswith("tool_cap") else "none"
+        yield path, unset if value is None else repr(value)
 
 
 def _ranges(seeds: Iterable[int]) -> list[tuple[int, int]]:

@@ -5,12 +5,14 @@ Everything else in okrt takes objects. `module:attribute` names a user's own.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import os
 import re
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -438,6 +440,18 @@ def attribute(text: str) -> Any:
         except AttributeError:
             raise SpecError(f"{text!r}: {module} has no attribute {name!r}") from None
     return found
+
+
+def source_digest(text: str) -> str | None:
+    """Returns the digest of the file that the module of `module:attribute` was loaded from; None
+    where the text is no such name, or the module comes from no file."""
+    module, _, attribute_name = text.partition(":")
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if file is None or not attribute_name or module in ("expert", "tiny"):
+        return None
+    with suppress(OSError):  # it lies in an archive
+        return f"sha256:{hashlib.sha256(Path(file).read_bytes()).hexdigest()}"
+    return None
 
 
 def _require(text: str, what: str, found: object, members: tuple[str, ...]) -> None:

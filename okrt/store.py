@@ -81,6 +81,7 @@ class _RunFile(msgspec.Struct):
     shard: str | None = None
     shards: list[str] = []
     salt: str | None = None
+    sources: dict[str, str] = {}
 
 
 def encode_episode(episode: Episode) -> bytes:
@@ -270,6 +271,10 @@ def check_new(path: Path) -> None:
 def _check_empty(path: Path) -> None:
     """Raises StoreError if the directory holds more than a run leaves that was killed before it
     had `run.json`, or the workers that have come before it."""
+    if (path / RUN).is_file():
+        raise StoreError(
+            f"{path} holds a run: go on in it with --okrt-resume {path}, or name a new directory"
+        )
     for entry in path.iterdir() if path.is_dir() else ():
         begun = entry.name == EPISODES and not entry.stat().st_size
         if not begun and entry.name not in ("workers", f".{RUN}.part"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from okrt import specs
 from okrt.errors import UsageError
 from okrt.selection.arguments import Options
 from okrt.selection.cases import CaseSpec, cases
+from okrt.selection.options import OPTIONS
 
 FIXTURES = ("episode", "okrt_model", "okrt_contract", "okrt_task")
 _KEYS = ("family", "tiers", "seeds")
@@ -21,10 +23,10 @@ def cases_of(mark: pytest.Mark, options: Options) -> list[CaseSpec]:
     Raises:
         UsageError: the marker or an option names no family, tier or seed.
     """
-    if mark.args or set(mark.kwargs) - set(_KEYS):
+    unknown = [*map(repr, mark.args), *(_told(key) for key in mark.kwargs if key not in _KEYS)]
+    if unknown:
         raise UsageError(
-            f"@pytest.mark.okrt takes {', '.join(_KEYS)} by keyword, got "
-            f"{', '.join([*map(repr, mark.args), *mark.kwargs])}"
+            f"@pytest.mark.okrt takes {', '.join(_KEYS)} by keyword, not {', '.join(unknown)}"
         )
     family = specs.family(mark.kwargs.get("family", "opaque_knapsack"))
     tiers = options.tiers or _tiers(mark.kwargs.get("tiers", family.tiers[:1]))
@@ -32,6 +34,14 @@ def cases_of(mark: pytest.Mark, options: Options) -> list[CaseSpec]:
         specs.tier(tier, family)
     seeds = options.seeds or _seeds(mark.kwargs.get("seeds", range(20)))
     return cases(family, tiers, seeds, options)
+
+
+def _told(key: str) -> str:
+    """Returns a keyword that the marker does not take, with what may be meant."""
+    if near := get_close_matches(key, _KEYS, n=1):
+        return f"{key} (did you mean {near[0]}?)"
+    name = key.replace("_", "-")
+    return f"{key} (an option: --okrt-{name})" if name in {one.name for one in OPTIONS} else key
 
 
 def _tiers(value: Any) -> tuple[str, ...]:

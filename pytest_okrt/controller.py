@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Generator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import TIMEOUT_MAX, Timer
 from typing import Any
@@ -20,6 +20,7 @@ from okrt.engines.estimate import estimate
 from okrt.engines.gating import SessionGates
 from okrt.engines.limits import NotRun
 from okrt.engines.runner import Ahead
+from okrt.engines.terminating import interrupted_by_sigterm
 from okrt.errors import StoreError, UsageError
 from okrt.gates.decision import SAVE_ONE
 from okrt.models.checkpoint import weight_bytes
@@ -52,6 +53,7 @@ class Controller(OkrtSession):
         self._status: Status | None = None
         self._gates = SessionGates(self.options)
         self._told = False
+        self._while_it_runs = ExitStack()
 
     def pytest_report_header(self) -> list[str]:
         """Says what each worker will hold, as a checkpoint is loaded by every one of them; and that
@@ -172,6 +174,7 @@ class Controller(OkrtSession):
         self._recorder.start(manifest, self.runner, cases)
         self.runner.session_over = self._record.limits.over
         workers.remove_others(self.workers)
+        self._while_it_runs.enter_context(interrupted_by_sigterm())
         self._status = status(self.config, lambda: f"okrt: {self._record.progress()}")
 
     # -- both ------------------------------------------------------------------------------------
@@ -189,6 +192,7 @@ class Controller(OkrtSession):
                 self._refuse(session)
 
     def _close(self, session: pytest.Session) -> None:
+        self._while_it_runs.close()
         if self._status is not None:
             self._status.close()
         if self._ahead is not None:

@@ -134,8 +134,9 @@ OTHER = replace(episode("another", seed=0), id=EPISODES_OF_ALL[0].id)
             {"settings": msgspec.to_builtins(Settings(cue="true", max_turns=9))},
             "settings.cue: 'none' and 'true'; settings.max_turns: 40 and 9",
         ),
-        ({"models": {"m": {**FACTS, "digest": "beef"}}}, "m.digest: None and 'beef'"),
+        ({"models": {"m": {**FACTS, "digest": "beef"}}}, "m.digest: none and 'beef'"),
         ({"okrt": "1"}, "okrt: '0' and '1'"),
+        ({"sources": {"runtime own": "b"}}, "the source of runtime own changed between them"),
         ({"schema": 2}, "schema 2 is unknown"),
         ({"episodes": [replace(OTHER, id="0f3a")]}, "with other prompts, tasks or models"),
         (
@@ -149,12 +150,22 @@ OTHER = replace(episode("another", seed=0), id=EPISODES_OF_ALL[0].id)
     ids=lambda value: value if isinstance(value, str) else ",".join(value),
 )
 def test_what_is_no_part_is_refused(tmp_path: Path, changes: dict[str, Any], told: str) -> None:
-    one = part(tmp_path / "a", EPISODES_OF_ALL)
+    one = part(tmp_path / "a", EPISODES_OF_ALL, sources={"runtime own": "a"})
     other = part(tmp_path / "b", **{"episodes": EPISODES_OF_ALL, **changes})
     for order in ([one, other], [one, one, other]):
         with pytest.raises(StoreError, match=told):
             merge(order, tmp_path / "out")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_sources_come_together_where_parts_know_them(tmp_path: Path) -> None:
+    one = part(tmp_path / "a", EPISODES_OF_ALL[:2], sources={"runtime own": "a"})
+    same = part(tmp_path / "b", EPISODES_OF_ALL[2:4], sources={"runtime own": "a", "model m": "c"})
+    old = part(tmp_path / "cc", EPISODES_OF_ALL[4:])
+    merge([one, same, old], tmp_path / "out")
+    merge([old, same, one], tmp_path / "back")
+    assert read_run(tmp_path / "out")["sources"] == {"model m": "c", "runtime own": "a"}
+    assert files(tmp_path / "out") == files(tmp_path / "back")
 
 
 def test_weights_may_lie_elsewhere(tmp_path: Path) -> None:
@@ -221,7 +232,7 @@ def test_the_command_says_what_came_of_it(
     assert main(["merge", *parts, "--out", out]) == 0
     assert capsys.readouterr().out == f"complete: 8 of 8 episodes\nrun: {out}\n"
     assert main(["merge", *parts, "--out", out]) == 2
-    assert "is not empty; name a new one" in capsys.readouterr().err
+    assert "is not empty; name another --out" in capsys.readouterr().err
     before = files(tmp_path / "out")
     assert main(["report", out]) == 0
     assert files(tmp_path / "out") == before

@@ -46,3 +46,13 @@ def test_differences_name_the_leaf_and_both_values() -> None:
         "models.a.digest: '1' and nothing",
         "models: nothing and {}",
     ]
+
+
+def test_differences_say_which_is_which_and_what_is_unset() -> None:
+    one = {"tool_cap": None, "token_budget": 9, "temperature": 0.0}
+    other = {"tool_cap": 3, "token_budget": None, "temperature": 0.5}
+    assert differences(one, other, "{} there, {} asked for") == [
+        "tool_cap: the tier's there, 3 asked for",
+        "token_budget: 9 there, none asked for",
+        "temperature: 0.0 there, 0.5 asked for",
+    ]

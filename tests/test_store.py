@@ -105,6 +105,9 @@ def test_an_unknown_schema_is_named(run: Path) -> None:
 
 
 def test_a_directory_that_holds_something_is_refused(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="holds a run: go on in it with --okrt-resume"):
+        RunDirectory.create(run, {})
+    (run / RUN).unlink()
     with pytest.raises(StoreError, match="is not empty; name a new one"):
         RunDirectory.create(run, {})
     file = tmp_path / "file"

@@ -86,6 +86,20 @@ def _setting_lines(run: Mapping[str, Any], base_run: Mapping[str, Any]) -> list[
     ]
 
 
+def other_sources(
+    run: Mapping[str, Any], base_run: Mapping[str, Any], cells: Iterable[CellName]
+) -> tuple[str, ...]:
+    """Returns the runtimes of a user's own that come from another file than in the baseline. This
+    keeps nothing from being compared: what the file holds besides may have changed."""
+    mine, theirs = (one.get("sources") or {} for one in (run, base_run))
+    names = {cell.contract: f"runtime {cell.contract}" for cell in cells}
+    return tuple(
+        contract
+        for contract, name in names.items()
+        if name in mine and name in theirs and mine[name] != theirs[name]
+    )
+
+
 def _said(settings: Settings, name: str) -> str:
     value = getattr(settings, name)
     return str(_USUAL.get(name) if value is None else value)

@@ -16,7 +16,7 @@ from okrt.baselines import saved
 from okrt.baselines.alike import cells_of
 from okrt.baselines.compare import Asked, compare
 from okrt.baselines.figures import MARGINS, checked_margins
-from okrt.baselines.held import Held, read
+from okrt.baselines.held import Held, read, several
 from okrt.baselines.saving import save
 from okrt.baselines.text import as_json, refusal, terminal
 from okrt.errors import UsageError
@@ -132,6 +132,10 @@ def _save(options: argparse.Namespace) -> int:
     size = sum(file.stat().st_size for file in held.path.iterdir())
     sys.stdout.write(f"saved {held.path}, {size / 1e3:,.0f} KB: {_said(held)}\n")
     sys.stdout.writelines(f"  {line}\n" for line in _cells(held))
+    if swept := several(held.run):
+        told = f"warning: {options.run} holds {', '.join(swept)}: nothing can be compared with it"
+        sys.stderr.write(f"okrt: {told}; save a run of one\n")
+        return 0
     place = [] if options.folder == Path() else ["--in", str(options.folder)]
     command = shlex.join(["okrt", "compare", "RUN", options.name, *place])
     sys.stdout.write(f"to compare a run with it: {command}\n")

@@ -17,7 +17,7 @@ from okrt.analysis.flips import Flips, flips
 from okrt.analysis.measures import MEASURED
 from okrt.analysis.pairing import Paired, identical_tasks, paired
 from okrt.analysis.stats import LEVEL
-from okrt.baselines.alike import CellName, cells_of, differences
+from okrt.baselines.alike import CellName, cells_of, differences, other_sources
 from okrt.baselines.figures import Figure, contrasts, figures, is_claimed
 from okrt.baselines.held import Held
 from okrt.errors import UsageError
@@ -107,6 +107,8 @@ class Comparison:
     """Of cells that cannot all be compared, those that could be, alone."""
     left: tuple[str, ...]
     """Cells that only one of the two holds; nothing is said of them."""
+    other_sources: tuple[str, ...] = ()
+    """Runtimes of a user's own whose source was another one in the baseline."""
 
 
 def compare(new: Held, base: Held, asked: Asked, margins: Mapping[str, float]) -> Comparison:
@@ -127,7 +129,8 @@ def compare(new: Held, base: Held, asked: Asked, margins: Mapping[str, float]) -
         alike = tuple(name for name, lines in kept.items() if not lines)
         return Comparison(model, base_model, (), tuple(found or [*left, APART]), alike, tuple(left))
     cells = [_cell(name, mine[name], theirs[name], margins) for name in shared]
-    return Comparison(model, base_model, _claimed(cells), (), tuple(shared), tuple(left))
+    sources = other_sources(new.run, base.run, shared)
+    return Comparison(model, base_model, _claimed(cells), (), tuple(shared), tuple(left), sources)
 
 
 def _chosen(

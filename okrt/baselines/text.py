@@ -57,8 +57,13 @@ def terminal(found: Comparison, new: Held, base: Held, width: int) -> str:
 
 
 def warnings(found: Comparison) -> list[str]:
-    """Returns a line for each margin that is smaller than what replaying alone makes."""
+    """Returns a line for each runtime whose source is another one, and for each margin that is
+    smaller than what replaying alone makes."""
     return [
+        f"the source of the runtime {contract} is not that of the baseline: if what it keeps has "
+        "changed, the two are not of one runtime, and it wants a new name"
+        for contract in found.other_sources
+    ] + [
         f"{cell.name}: the margin of {figure.metric}, {figure.margin:g}, is below the A/A noise, "
         f"{figure.noise:.3g}: the same model, played again, differs from itself by more in over "
         f"{1 - COVERED:.0%} of comparisons; more tasks or repeats make the noise smaller"

@@ -6,6 +6,7 @@ import argparse
 import re
 import secrets
 import shutil
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ from okrt.engines.gating import SessionGates
 from okrt.engines.limits import NotRun
 from okrt.engines.record import Record, going_on
 from okrt.engines.runner import Ahead, Runner
+from okrt.engines.terminating import interrupted_by_sigterm
 from okrt.errors import OkrtError, StoreError, UsageError
 from okrt.gates.decision import EXIT
 from okrt.plan import Key, case_id, key_of
@@ -35,7 +37,7 @@ EXAMPLE = "okrt run --model expert:stateless --runtime stateless --tier micro --
 TIERS = dict.fromkeys(("opaque_knapsack", "ledger_audit", "lookup_control"), ("easy",))
 """Where none is given; of another family the first. As in the shipped evaluation, and so is:"""
 SEEDS = range(100)
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -56,8 +58,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Returns 0 where every episode is there, 1 where some are missing, 130 after Ctrl-C. With
-    gates, as `okrt gate`: 0 where they pass, else 1, 3 or 4.
+    """Returns 0 where every episode is there, 1 where some are missing, 130 after Ctrl-C, 143
+    after SIGTERM. With gates, as `okrt gate`: 0 where they pass, else 1, 3 or 4.
 
     Raises:
         okrt.errors.UsageError: an argument is wrong, or the run directory cannot be used.
@@ -152,19 +154,8 @@ def _recorded(
     record.open((case.key for case in wanted), runner, cases=wanted, shard=arguments.shard)
     shutil.rmtree(path / "workers", ignore_errors=True)  # of a pytest session that was killed
     runner.session_over = record.limits.over
-    status, broke_off = 0, ""
     try:
-        taken = _take_shards(record)  # of a session on a cluster that was killed
-        there = [case for case in wanted if case.key not in record.finished]
-        missing = [case for case in there if case.key not in taken]
-        if cluster is None:
-            _play(runner, options, record, missing)
-        else:
-            _play_far(runner, options, record, missing, cluster)
-    except KeyboardInterrupt:
-        status, broke_off = INTERRUPTED, "interrupted"
-    except OkrtError as error:
-        status, broke_off = 1, without_secrets(str(error))
+        status, broke_off = _played(runner, options, record, wanted, cluster)
     finally:
         record.close()
     gates = SessionGates(options)
@@ -175,9 +166,33 @@ def _recorded(
     if broke_off:
         kept = f"what was finished is kept, to go on: {going_on(command, path)}"
         sys.stderr.write(f"okrt: {broke_off}; {kept}\n")
-    if gates.decision is not None and status != INTERRUPTED:
+    if gates.decision is not None and status not in (INTERRUPTED, TERMINATED):
         return EXIT[gates.decision.verdict] or int(bool(status or gates.not_written))
     return status or int(not record.complete or bool(record.not_written))
+
+
+def _played(
+    runner: Runner,
+    options: Options,
+    record: Record,
+    wanted: Sequence[CaseSpec],
+    cluster: far.Cluster | None,
+) -> tuple[int, str]:
+    """Runs what is missing; returns the exit status and what broke it off, if anything did."""
+    with interrupted_by_sigterm() as termination:
+        try:
+            taken = _take_shards(record)  # of a session on a cluster that was killed
+            there = [case for case in wanted if case.key not in record.finished]
+            missing = [case for case in there if case.key not in taken]
+            if cluster is None:
+                _play(runner, options, record, missing)
+            else:
+                _play_far(runner, options, record, missing, cluster)
+        except KeyboardInterrupt:
+            return (TERMINATED, "terminated") if termination.came else (INTERRUPTED, "interrupted")
+        except OkrtError as error:
+            return 1, without_secrets(str(error))
+    return 0, ""
 
 
 def _complain(message: str, status: int) -> int:

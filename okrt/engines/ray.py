@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -269,10 +271,13 @@ def _connect(address: str | None) -> None:
     for name, value in _OWN.items():
         os.environ.setdefault(name, value)
     board = False if where == "local" else None  # another's cluster has one or not, already
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(where, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=board)
     except (OSError, RuntimeError, ValueError, RayError) as error:
         raise UsageError(f"--address {where!r}: no Ray cluster: {_last_line(error)}") from None
+    if callable(on_sigterm) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own would end this process without a word
 
 
 def check_address(address: str | None) -> str:

@@ -41,7 +41,7 @@ from okrt.runtimes.contracts import PERSISTENT
 from okrt.selection.arguments import Options
 from okrt.selection.cases import CaseSpec
 from okrt.store import GATES, RunDirectory, read_run
-from okrt.types import Episode, Limits, ModelCard, Runtime
+from okrt.types import Episode, Failure, Limits, ModelCard, Runtime
 
 _PACKAGES = (
     "okrt", "pytest", "pytest-xdist", "msgspec", "numpy", "scipy", "torch", "transformers", "peft",
@@ -80,7 +80,7 @@ class Record:
         self._plan: Plan = ()
         self._derivation = Derivation(path)
         self._seen: set[Key] = set()
-        self._broken: set[Key] = set()
+        self._broken: dict[Key, Failure] = {}
         self._underived: Episode | None = None
         self._pace = Pace()
 
@@ -141,7 +141,7 @@ class Record:
         self._seen.add(key)
         self._underived = episode  # Ctrl-C may come before its row is there
         if episode.failure is not None:
-            self._broken.add(key)
+            self._broken[key] = episode.failure
         derived = row(episode)
         self._derivation.add(derived)
         self._underived = None
@@ -194,7 +194,7 @@ class Record:
         """Whether every case of the plan has an episode that no infrastructure broke off. Runs that
         were joined while shards were missing lack those: their plan does not name them."""
         joined = shards_in(self._run) if self._run.get("shards") else frozenset()
-        done = self._seen - self._broken
+        done = self._seen - self._broken.keys()
         return not missing_shards(joined) and all(key in done for key in plan.keys_of(self._plan))
 
     def progress(self) -> str:
@@ -218,10 +218,11 @@ class Record:
         `close`."""
         lines = [self._derivation.terminal(width, paint).rstrip("\n"), ""]
         complete = self.complete
+        broken = len(self._broken)
+        done, size = len(self._seen) - broken, plan.size(self._plan)
+        unkept = [one.message for one in self._broken.values() if one.boundary == "contract"]
         if not complete:
-            broken = len(self._broken)
             apart = f", {broken} broken off by infrastructure" if broken else ""
-            done, size = len(self._seen) - broken, plan.size(self._plan)
             lines.append(f"incomplete: {done} of {size} episodes{apart}")
         if self.not_run:
             why = self.limits.over() or "the time of their cell was over"
@@ -233,9 +234,11 @@ class Record:
         lines.append(f"run: {shown(self.path)}")
         if self._page:
             lines.append(self._page)
-        if not complete:
+        if unkept:
+            lines.append(f"a runtime broke its protocol, mend it and begin a new run: {unkept[0]}")
+        if not complete and not (unkept and len(unkept) == size - done):
             lines.append(f"to go on: {going_on(self._command, self.path)}")
-        elif self._options.baseline is not None:
+        if complete and self._options.baseline is not None:
             sides = [shown(path) for path in (self.path, self._options.baseline)]
             lines.append(f"to compare: {shlex.join(['okrt', 'compare', *sides])}")
         return "\n".join([*lines, *gates])
@@ -253,12 +256,14 @@ class Record:
         planned = plan_in(run) or ()
         resuming.check_plan(path, planned, keys)
         there = finished(path)
+        sources = resuming.sources_of(path, run, options.sources, keys, there)
         resuming.check_tasks(path, there, cases)
         cards = self._cards({key.model for key in keys if key not in there}, runner)
         resuming.check_models(path, run, cards)
         resuming.check_names(path, there, cards, options.contracts, options.settings)
         known = {one: resuming.facts(card) for one, card in cards.items()}
         run["models"] = {**known, **run.get("models", {})}
+        run["sources"] = sources
         return planned
 
     def _cards(self, labels: set[str], runner: Runner) -> dict[str, ModelCard]:
@@ -293,6 +298,7 @@ class Record:
             "manifest": manifest,
             "shard": shard,
             "salt": self._salt,
+            "sources": dict(self._options.sources),
         }
         self._run = {
             **fresh,

@@ -22,6 +22,7 @@ from okrt.selection.cases import CaseSpec
 from okrt.store import check_run
 from okrt.types import Contract, Episode, ModelCard, Settings
 
+_ASKED, _NOW = "{} there, {} asked for", "{} there, {} now"
 SHOWN = 5
 """Differences that a line names; the rest is counted."""
 
@@ -45,7 +46,7 @@ def check_version(path: Path, run: Mapping[str, Any]) -> None:
     """
     check_run(path, run)
     old, new = {"okrt": run.get("okrt")}, {"okrt": metadata.version("okrt")}
-    _refuse(path, "episodes of another version", differences(old, new))
+    _refuse(path, "episodes of another version", differences(old, new, _NOW))
 
 
 def check_settings(
@@ -59,8 +60,8 @@ def check_settings(
         raise StoreError(f"{path / 'run.json'} is damaged: settings: {error}") from None
     crossed = _crossed(run.get("axes") or {}), _crossed(axes)
     both = {axis: None for axis in crossed[0] if axis in crossed[1]}
-    lines = differences({**identity(old), **both}, {**identity(settings), **both})
-    _refuse(path, "other settings", [*lines, *differences(*crossed)])
+    lines = differences({**identity(old), **both}, {**identity(settings), **both}, _ASKED)
+    _refuse(path, "other settings", [*lines, *differences(*crossed, _ASKED)])
 
 
 def _crossed(axes: Mapping[str, Sequence[Any]]) -> dict[str, str]:
@@ -95,7 +96,7 @@ def check_plan(path: Path, planned: Plan, wanted: Iterable[Key]) -> None:
 def check_models(path: Path, run: Mapping[str, Any], cards: Mapping[str, ModelCard]) -> None:
     old = {label: _weighed(known) for label, known in run.get("models", {}).items()}
     new = {label: _weighed(facts(card)) for label, card in cards.items() if label in old}
-    lines = differences({label: old[label] for label in new}, new)
+    lines = differences({label: old[label] for label in new}, new, _NOW)
     overwritten = any(".digest: " in line for line in lines)
     what = "other models (an overwritten checkpoint is another model)"
     _refuse(path, what if overwritten else "other models", lines)
@@ -106,6 +107,36 @@ def _weighed(known: Mapping[str, Any]) -> dict[str, Any]:
     address."""
     spec = None if known.get("digest") else unaddressed(known["spec"], known["kind"])
     return {**known, "spec": spec}
+
+
+def sources_of(
+    path: Path,
+    run: Mapping[str, Any],
+    sources: Mapping[str, str],
+    wanted: Iterable[Key],
+    finished: Finished,
+) -> dict[str, str]:
+    """Returns the sources of a user's own runtimes and models, as `run.json` will have them: what
+    has no episode yet may have been mended meanwhile.
+
+    Raises:
+        UsageError: one that has episodes, and is to have more, is of another source than those.
+    """
+    old: Mapping[str, str] = run.get("sources") or {}
+    held = _named(finished)
+    begun = held & _named(key for key in wanted if key not in finished)
+    changed = [name for name, one in sources.items() if name in begun and old.get(name, one) != one]
+    if changed:
+        raise UsageError(
+            f"cannot go on in {path}: the source of {', '.join(changed)} has changed since its "
+            "episodes were run: begin a new run, or go back to the old source"
+        )
+    return {**old, **sources, **{name: one for name, one in old.items() if name in held}}
+
+
+def _named(keys: Iterable[Key]) -> set[str]:
+    """Returns the runtimes and models of episodes, as `sources` has them."""
+    return {name for key in keys for name in (f"runtime {key.contract}", f"model {key.model}")}
 
 
 def check_names(
@@ -130,7 +161,7 @@ def _check_name(
     if episode.id == name_of(episode.task, episode.repeat, contract, card, settings):
         return
     prompt = prompt_digest(episode.task, contract, settings)
-    lines = differences({"prompt_digest": episode.prompt_digest}, {"prompt_digest": prompt})
+    lines = differences({"prompt_digest": episode.prompt_digest}, {"prompt_digest": prompt}, _NOW)
     _refuse(
         path,
         f"other prompts or models, {case_id(key_of(episode))}",
@@ -146,7 +177,7 @@ def check_tasks(path: Path, finished: Finished, cases: Iterable[CaseSpec]) -> No
         if key is not None:
             old = finished.read(key).task
             made = specs.make_task(case.family, old.seed, old.tier, old.split)
-            _refuse(path, "other tasks", differences({"task": old.id}, {"task": made.id}))
+            _refuse(path, "other tasks", differences({"task": old.id}, {"task": made.id}, _NOW))
 
 
 def _one_of_each(finished: Finished) -> list[Key]:

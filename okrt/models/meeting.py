@@ -6,6 +6,7 @@ Every mistake ends in one line that names the URL and what to do, before any epi
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -61,13 +62,21 @@ async def meet(server: Server) -> ServerFacts:
 
     Two requests decide: its list of models, and one token of the model, which also shows the fields
     of a request that the server refuses. A list that is not to be had, or that lacks the model, is
-    no mistake where the model answers.
+    no mistake where the model answers; where it is of others, a warning names them.
 
     Raises:
         UsageError: it cannot be used; one line.
     """
     known = await _models(server)
     await _one_token(server, known)
+    if known and server.endpoint.name not in known:
+        warnings.warn(
+            server.said(
+                f"{server.endpoint.url} lists: {_names(known)}; it answers to "
+                f"{server.endpoint.name!r} all the same: see that the name is right"
+            ),
+            stacklevel=1,  # whoever called is an event loop
+        )
     version, info, metrics = await asyncio.gather(
         *(_fact(server, path) for path in ("version", "server_info", "metrics"))
     )
@@ -109,8 +118,7 @@ async def _one_token(server: Server, known: dict[str, Listed] | None) -> None:
             _stop(server, f"{url} has neither /models nor /chat/completions ({error}); its URL "
                           "mostly ends in /v1")  # fmt: skip
         if known is not None and name not in known and error.status is not None:
-            there = ", ".join(sorted(known)[:20]) or "none"
-            _stop(server, f"no model {name!r} at {url} ({error}); it lists: {there}")
+            _stop(server, f"no model {name!r} at {url} ({error}); it lists: {_names(known)}")
         if error.status is None:
             _stop(
                 server,
@@ -120,6 +128,10 @@ async def _one_token(server: Server, known: dict[str, Listed] | None) -> None:
             _stop(server, f"{name} at {url} takes no tool calls ({error}); start the server with "
                           "them (docs/serving.md), or use --okrt-format fenced")  # fmt: skip
         _stop(server, f"{name} at {url} refuses a request: {error}")
+
+
+def _names(known: dict[str, Listed]) -> str:
+    return ", ".join(sorted(known)[:20]) or "none"
 
 
 async def _is_adapted(server: Server, base: str) -> bool | None:

@@ -58,6 +58,9 @@ class Options:
     """Draws the tasks; None: they are public."""
     axes: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """Settings that have several values (of `okrt.plan.AXES`), which are crossed."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """Digests of the files that the user's own runtimes and models are in, by "runtime NAME" and
+    "model LABEL"."""
 
     @property
     def variants(self) -> tuple[Settings, ...]:
@@ -159,7 +162,15 @@ def read_options(given: Given) -> Options:
         baseline=saved.find(baseline, given.folder) if baseline is not None else None,
         salt=_salt(given, baseline),
         axes=crossed,
+        sources=_sources(dict(zip(names, contracts, strict=True)), models),
     )
+
+
+def _sources(contracts: Mapping[str, Contract], models: Sequence[ModelSpec]) -> dict[str, str]:
+    given = {f"runtime {contract.name}": text for text, contract in contracts.items()}
+    given |= {f"model {model.label}": model.spec for model in models}
+    found = {name: specs.source_digest(text) for name, text in given.items()}
+    return {name: digest for name, digest in found.items() if digest is not None}
 
 
 def _salt(given: Given, baseline: str | None) -> Salt | None:

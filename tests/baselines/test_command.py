@@ -56,6 +56,24 @@ def test_save_says_what_it_saved_and_list_what_there_is(runs: Path, capsys: Capt
     assert listed.splitlines()[0] == ("release-1: " + said.splitlines()[0].split(": ", 1)[1])
 
 
+def test_saving_a_run_of_several_values_warns_that_it_is_never_compared(
+    runs: Path, capsys: Captured
+) -> None:
+    swept = [
+        replace(one, settings=replace(one.settings, tool_cap=cap))
+        for one, cap in zip(EPISODES_OF_ALL, [3, 6] * 4, strict=True)
+    ]
+    settings = msgspec.to_builtins(Settings(tool_cap=3))
+    part(runs / "swept", swept, settings=settings, axes={"tool_cap": [3, 6]})
+    status, said, errors = told(capsys, "baseline", "save", "swept", "a")
+    assert status == 0
+    assert "to compare" not in said
+    assert errors == (
+        "okrt: warning: swept holds several values of tool_cap (cap3, cap6): nothing can be "
+        "compared with it; save a run of one\n"
+    )
+
+
 def test_list_says_that_there_is_none_and_which_is_damaged(runs: Path, capsys: Captured) -> None:
     status, said, _ = told(capsys, "baseline", "list")
     assert (status, "okrt baseline save RUN NAME" in said) == (0, True)

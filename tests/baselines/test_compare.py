@@ -219,6 +219,16 @@ def test_noise_is_shown_and_a_margin_below_it_warned_about() -> None:
     assert warnings(compared(new, base, "score=0.04")) == []
 
 
+def test_another_source_of_a_runtime_is_warned_about() -> None:
+    def told(**run: Any) -> list[str]:
+        base = held(cell(), "base", sources={"runtime stateless": "a", "runtime other": "a"})
+        return warnings(compare(held(cell(), **run), base, Asked(), MARGINS))
+
+    (warning,) = told(sources={"runtime stateless": "b", "runtime other": "b"})
+    assert warning.startswith("the source of the runtime stateless is not that of the baseline")
+    assert told(sources={"runtime stateless": "a"}) == told() == []
+
+
 def test_noise_that_is_not_known_or_not_there_is_said() -> None:
     assert "A/A noise: not known; --okrt-repeats=2" in shown(cell(), cell(model="n"))
     greedy = [replace(row, temperature=0.0) for row in noisy(0.0)]

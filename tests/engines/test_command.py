@@ -167,6 +167,7 @@ def test_joined_without_a_shard_it_is_incomplete_whatever_is_run(
     ("words", "message"),
     [
         (("--out=a", "--resume=a"), "a run goes on in its own directory"),
+        (("--out=held",), "held holds a run: go on in it with --okrt-resume"),
         (("--seeds=0",), "seeds '0' is an empty range"),
         (("--family=nosuch",), "unknown family 'nosuch'"),
         (("--tier=nosuch",), "unknown tier 'nosuch' of opaque_knapsack"),
@@ -174,8 +175,10 @@ def test_joined_without_a_shard_it_is_incomplete_whatever_is_run(
     ],
 )
 def test_a_wrong_value_is_one_line(
-    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
+    here: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
 ) -> None:
+    (here / "held").mkdir()
+    (here / "held" / "run.json").write_text("{}")
     assert cli.main(["run", *words]) == 2
     shown = capsys.readouterr().err
     assert message in shown
@@ -222,7 +225,13 @@ def test_no_model_is_loaded_once_the_session_is_over(
     sys.modules.pop("late")
 
 
-def test_ctrl_c_keeps_what_finished_and_says_how_to_go_on(here: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "status", "word"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+def test_a_signal_keeps_what_finished_and_says_how_to_go_on(
+    here: Path, number: signal.Signals, status: int, word: str
+) -> None:
     command = [sys.executable, "-m", "okrt.cli", "run", "--tier=micro", "--okrt-out=a b"]
     process = subprocess.Popen(
         command,
@@ -236,14 +245,13 @@ def test_ctrl_c_keeps_what_finished_and_says_how_to_go_on(here: Path) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (file.exists() and file.read_bytes().count(b"\n")):
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     shown, said = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == status
     held = file.read_bytes().count(b"\n")
     assert f"incomplete: {held} of 400 episodes" in shown
     assert said == (
-        "okrt: interrupted; what was finished is kept, to go on: "
-        "okrt run --tier=micro --resume 'a b'\n"
+        f"okrt: {word}; what was finished is kept, to go on: okrt run --tier=micro --resume 'a b'\n"
     )
     assert len(rows(here / "a b")) == held
 

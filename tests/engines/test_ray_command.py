@@ -45,6 +45,21 @@ def count(lines: Path) -> int:
     return lines.read_bytes().count(b"\n") if lines.exists() else 0
 
 
+def test_terminated_it_says_how_to_go_on(tmp_path: Path) -> None:
+    """Ray, which is started here, has a handler of its own."""
+    with subprocess.Popen(
+        command(*SMALL, "--seeds=40", "--out=run"), cwd=tmp_path, env=environment(), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    ) as running:  # fmt: skip
+        lines = tmp_path / "run" / "episodes.jsonl"
+        while running.poll() is None and count(lines) < 5:
+            time.sleep(0.05)
+        running.terminate()
+        _, said = running.communicate()
+    assert running.returncode == 143, said
+    assert "okrt: terminated; what was finished is kept, to go on: okrt run" in said
+
+
 def test_interrupted_and_gone_on_with_the_rows_are_those_of_one_process(tmp_path: Path) -> None:
     first = (*SMALL, "--seeds=40", "--out=run")
     with subprocess.Popen(

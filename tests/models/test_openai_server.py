@@ -315,9 +315,20 @@ def test_a_server_that_is_not_there_is_told_at_once() -> None:
 
 def test_a_model_that_is_not_listed_but_answers_is_taken() -> None:
     """transformers serve lists the hub's cache alone."""
-    with serving(FaultServer(echo, listed=("else",))) as model:
+    said = r"http\S+ lists: else, other; it answers to 'm' all the same: see that the name is right"
+    with (
+        pytest.warns(UserWarning, match=said),
+        serving(FaultServer(echo, listed=("other", "else"))) as model,
+    ):
         assert model.generate([ask("a")])[0].text == "you said a"
-    with serving(FaultServer(echo, listed=None)) as model:
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("listed", [None, (), ("m", "else")])
+def test_a_list_that_has_the_model_or_none_is_nothing_to_warn_about(
+    listed: tuple[str, ...] | None,
+) -> None:
+    with serving(FaultServer(echo, listed=listed)) as model:
         assert model.generate([ask("a")])[0].text == "you said a"
 
 

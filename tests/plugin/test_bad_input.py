@@ -95,6 +95,10 @@ def test_a_run_directory_that_holds_something_is_refused(
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "run is not empty; name a new one or remove it" in plain(result)
     assert [p.name for p in Path(pytester.path / "run").iterdir()] == ["precious"]
+    (pytester.path / "run" / "run.json").write_text("{}")
+    told = plain(evaluate())
+    assert "run holds a run: go on in it with --okrt-resume " in told
+    assert "remove" not in told
 
 
 def test_a_default_run_directory_that_cannot_be_made_ends_the_session(
@@ -116,7 +120,11 @@ MARKERS = {
     "seeds=iter([])": "the marker's seeds are empty",
     "tiers=3": "the marker's tiers 3 are no list",
     "tiers=[]": "the marker's tiers are empty",
-    "sedes=range(3)": "takes family, tiers, seeds by keyword",
+    "seeds=range(3), sedes=range(3)": "by keyword, not sedes (did you mean seeds?)",
+    'tier="micro"': "by keyword, not tier (did you mean tiers?)",
+    'seeds=[1], runtime="stateless"': "by keyword, not runtime (an option: --okrt-runtime)",
+    "tool_cap=3, nosuch=1": "not tool_cap (an option: --okrt-tool-cap), nosuch",
+    '"micro"': "takes family, tiers, seeds by keyword, not 'micro'",
     "family=object()": "breaks its protocol: it has no name, tiers, task, environment",
 }
 

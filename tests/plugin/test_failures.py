@@ -127,7 +127,10 @@ def test_workers_that_collect_other_cases_end_the_session(
     assert "collected other cases: 8 cases differ" in text(result)
 
 
-def test_ctrl_c_keeps_and_reports_what_finished(pytester: pytest.Pytester, workers: str) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_keeps_and_reports_what_finished(
+    pytester: pytest.Pytester, workers: str, number: signal.Signals
+) -> None:
     pytester.makepyfile(
         test_slow="""
         import pytest, time
@@ -150,7 +153,10 @@ def test_ctrl_c_keeps_and_reports_what_finished(pytester: pytest.Pytester, worke
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and _lines(run / "episodes.jsonl") < 5:
         time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGINT)
+    if number == signal.SIGTERM:
+        process.terminate()  # as a container's, which is of its first process alone
+    else:
+        os.killpg(process.pid, number)
     shown, _ = process.communicate(timeout=60)
     assert process.returncode == 2, shown
     found = rows(run)
@@ -163,3 +169,31 @@ def test_ctrl_c_keeps_and_reports_what_finished(pytester: pytest.Pytester, worke
 
 def _lines(file: Path) -> int:
     return len(file.read_bytes().splitlines()) if file.exists() else 0
+
+
+SIGTERM = """
+import pytest, signal
+
+@pytest.mark.okrt(tiers=["micro"], seeds=range(2))
+def test_fit(episode):
+    assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+"""
+ELSE = """
+import signal
+
+def test_else():
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+"""
+
+
+@pytest.mark.parametrize("workers", ["0"], ids=["alone"])
+def test_sigterm_is_taken_while_episodes_are_played_and_given_back(
+    evaluate: Run, pytester: pytest.Pytester
+) -> None:
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    pytester.makepyfile(test_fit=SIGTERM)
+    evaluate("--runtime=stateless").assert_outcomes(passed=4)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    (pytester.path / "test_fit.py").unlink()
+    pytester.makepyfile(test_else=ELSE)
+    evaluate("--okrt-seeds=1", out=False).assert_outcomes(passed=1)

@@ -142,9 +142,10 @@ def test_other_work_is_refused(evaluate: Run, pytester: pytest.Pytester) -> None
     evaluate(*OWN)
     files = {file: file.read_bytes() for file in (pytester.path / "run").iterdir()}
     for argument, message in {
-        "--okrt-max-turns=3": "it holds other settings: max_turns: 40 and 3",
+        "--okrt-max-turns=3": "it holds other settings: max_turns: 40 there, 3 asked for",
+        "--okrt-tool-cap=3": "it holds other settings: tool_cap: the tier's there, 3 asked for",
         "--okrt-seeds=9": "stateless-micro-4 is asked for and not among them",
-        "--okrt-trained-under=test_own:talk=mixed": "trained_under: 'unknown' and 'mixed'",
+        "--okrt-trained-under=test_own:talk=mixed": "trained_under: 'unknown' there, 'mixed' now",
         "--model=test_own:other": "test_own:other-stateless-micro-0 is asked for",
         "--okrt-out=else": "--okrt-out 'else' and --okrt-resume 'run': a run goes on in its",
         "--okrt-resume=nowhere": "--okrt-resume 'nowhere': no run directory",
@@ -172,7 +173,7 @@ def test_other_prompts_tasks_and_versions_are_refused(
 
     late = workers == "2"  # those who make the tasks find it out
     (run / "episodes.jsonl").write_bytes(b"".join(lines_of_version(whole, 0)))
-    message = "it holds other tasks: task: 'opaque_knapsack/micro/eval/3@0' and"
+    message = "it holds other tasks: task: 'opaque_knapsack/micro/eval/3@0' there, "
     assert message in refused(status=1 if late else 4)
     if late:
         return
