@@ -100,9 +100,9 @@ def test_a_run_whose_gates_pass_ends_with_0(
     capsys.readouterr()
     assert main(["gate", str(run), "--gates", str(pytester.path / "gates.toml")]) == 0
     assert decided(run) == first
-    shown = capsys.readouterr()
-    assert "gates: pass" in shown.out
-    assert shown.err == ""
+    printed = capsys.readouterr()
+    assert "gates: pass" in printed.out
+    assert printed.err == ""
     strict = pytester.path / "strict.toml"
     strict.write_text(GATES + '\n[[gate]]\nname="q"\nmetric="score"\nat_least=0.99\n')
     assert "fail: 1 of 2 gates" not in (run / "report.html").read_text("utf-8")
