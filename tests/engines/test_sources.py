@@ -26,6 +26,8 @@ class Reset:
 
 RESET = Reset()
 """
+BROKEN = CONTRACT.replace("turn % 3", "turn % (3 * (not last.stdout))")
+"""Raises once a block has printed."""
 MODEL = """
 def talk(conversation):
     return "```python\\nfinish()\\n```"
@@ -83,8 +85,8 @@ def test_a_run_does_not_go_on_with_another_source(
 
 
 def test_what_has_no_episode_yet_may_be_mended() -> None:
-    write("ours", CONTRACT.replace("turn % 3", "turn % 0"))
-    write("own_model", MODEL.replace("finish()", "1"))
+    write("ours", BROKEN)
+    write("own_model", MODEL.replace("finish()", "print(1)"))
     assert cli.main([*RUN, "--out=run"]) == 1
     mended = {
         "runtime reset": write("ours", CONTRACT),
@@ -95,8 +97,8 @@ def test_what_has_no_episode_yet_may_be_mended() -> None:
 
 
 def test_what_a_runtime_broke_off_is_not_gone_on_with(capsys: pytest.CaptureFixture[str]) -> None:
-    write("ours", CONTRACT.replace("turn % 3", "turn % 0"))
-    write("own_model", MODEL.replace("finish()", "1"))
+    write("ours", BROKEN)
+    write("own_model", MODEL.replace("finish()", "print(1)"))
     assert cli.main([*RUN, "--out=run"]) == 1
     shown = capsys.readouterr().out
     assert "incomplete: 0 of 3 episodes, 3 broken off by infrastructure" in shown
