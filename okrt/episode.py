@@ -98,17 +98,16 @@ def observe(
     """Returns the text shown to the model: output, traceback, then notes, then the names alive.
 
     Args:
-        note: what the contract has to say of the block.
+        note: what the contract has to say of the block, unless its session was restarted: then
+            that is not so.
     """
     parts: list[str] = []
     if execution is not None:
         output = execution.stdout.rstrip("\n")
         shown = "\n".join(part for part in (output, execution.error) if part)
         parts.append(cut_middle(shown, settings.observation_chars) or "(no output)")
-        if execution.restarted:
-            parts.append(f"[note] {RESTARTED}")
-        if note:
-            parts.append(f"[note] {note}")
+        if told := RESTARTED if execution.restarted else note:
+            parts.append(f"[note] {told}")
     parts += [f"[note] {note}" for note in reply.notes]
     if settings.names:
         parts.append(f"[names] {', '.join(alive) or 'none'}")

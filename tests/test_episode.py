@@ -253,6 +253,22 @@ def test_the_note_is_of_the_answer_that_the_session_had() -> None:
     assert asked[1].messages[-1].content.endswith(f"[note] {RESTARTED}")
 
 
+def test_of_a_session_that_was_restarted_the_note_would_be_false() -> None:
+    class Says:
+        name, notice, false_notice = "says", "Some.", "None."
+
+        def keeps(self, turn: int, last: Execution) -> Kept:
+            return Kept(names=False, files=True, note="Your files are still there.")
+
+    answers = [completion(block("x")), completion(block("y")), completion(FINISH)]
+    died = iter([Execution("died", error="E", restarted=True), Execution("died", error="E")])
+    _, asked = play(
+        answers, contract=Says(), run=lambda tools, code: next(died, None) or obey(tools, code)
+    )
+    assert asked[1].messages[-1].content.endswith(f"E\n[note] {RESTARTED}")
+    assert asked[2].messages[-1].content.endswith("E\n[note] Your files are still there.")
+
+
 @pytest.mark.parametrize("contract", [CARRYOVER, ResetEvery(3)], ids=lambda c: c.name)
 def test_a_cue_is_a_contract_s_own(contract: Contract) -> None:
     for cue, text in (("true", contract.notice), ("false", contract.false_notice)):
