@@ -311,6 +311,8 @@ def read_run(path: Path, manifest: bool = True) -> dict[str, Any]:
         msgspec.convert(run, _RunFile)
     except FileNotFoundError:
         return {}
+    except NotADirectoryError:
+        raise StoreError(f"{path} is a file: give the run directory that it lies in") from None
     except msgspec.MsgspecError as error:
         raise StoreError(f"{path / RUN} is damaged: {error}") from None
     return run

@@ -254,3 +254,8 @@ def test_the_lock_of_a_file_that_was_replaced_is_not_enough(
     with RunDirectory.resume(run) as directory:
         directory.append(made := episode(seed=9))
     assert content(run) == before + encode_episode(made)
+
+
+def test_a_file_of_a_run_is_no_run(run: Path) -> None:
+    with pytest.raises(StoreError, match=r"episodes.jsonl is a file: give the run directory"):
+        read_run(run / "episodes.jsonl")

@@ -142,7 +142,8 @@ def _interval(estimate: Estimate) -> str:
     if estimate.value is None:
         return estimate.method.removeprefix("none: ")
     if estimate.low is None and estimate.high is None:
-        return f"{estimate.value:.4g}, no interval ({estimate.method.removeprefix('none: ')})"
+        side = estimate.side and f"{estimate.side} "
+        return f"{side}{estimate.value:.4g}, no interval ({estimate.method.removeprefix('none: ')})"
     low = "..." if estimate.low is None else f"{estimate.low:.4g}"
     high = "..." if estimate.high is None else f"{estimate.high:.4g}"
     return f"{estimate.value:.4g} [{low}, {high}] ({estimate.level:.0%}, {estimate.method})"

@@ -135,8 +135,8 @@ class Bound:
             return replace(found, low=None, high=None, method="none: limits cut both cells")
         method = found.method if found.method.startswith("none") else f"{self.side}: {found.method}"
         if self.side == "at least":
-            return replace(found, high=None, method=method)
-        return replace(found, low=None, method=method)
+            return replace(found, high=None, method=method, side=self.side)
+        return replace(found, low=None, method=method, side=self.side)
 
     def p_above(self, null: float) -> float:
         return self.inner.p_above(null) if self.side == "at least" else 1.0

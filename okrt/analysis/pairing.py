@@ -72,8 +72,9 @@ def paired(*cells: Cell, apart: Collection[str] = ()) -> Paired:
 
 
 def identical_tasks(first: Cell, second: Cell) -> tuple[int, int]:
-    """Returns on how many tasks the two cells have the same messages, word by word and in every
-    repeat, and how many tasks both hold. A transcript without a digest is like no other."""
+    """Returns on how many tasks the two cells have the same messages, word by word, and the same
+    outcome, in every repeat; and how many tasks both hold. A transcript without a digest is like no
+    other. What a block did to its tools unseen stands in no message, but in the outcome."""
     one, other = paired(first, second).cells
     return sum(map(_alike, one, other)), len(one)
 
@@ -98,6 +99,8 @@ def _censored(cell: Sequence[Sequence[Brief]]) -> bool:
 
 def _alike(one: Sequence[Brief], other: Sequence[Brief]) -> bool:
     known = all(row.transcript_digest is not None for row in (*one, *other))
-    return known and [(row.repeat, row.transcript_digest) for row in one] == [
-        (row.repeat, row.transcript_digest) for row in other
-    ]
+    return known and [_played(row) for row in one] == [_played(row) for row in other]
+
+
+def _played(row: Brief) -> tuple[object, ...]:
+    return row.repeat, row.transcript_digest, row.score, row.solved

@@ -165,7 +165,7 @@ def _cell(cell: Compared, new: Held, base: Held, width: int) -> list[str]:
     if cell.scripted:
         about.append(SELF_CHECK)
     if cell.identical:
-        about.append(f"transcripts identical in {cell.identical} of {cell.tasks}")
+        about.append(f"transcripts and outcomes identical in {cell.identical} of {cell.tasks}")
     if cell.same_weights:
         about.append("the same weights on both sides")
     if not cell.one_tokenizer:
@@ -189,7 +189,8 @@ def _line(figure: Figure, estimate: Estimate | None) -> str:
     elif estimate.value is None:
         contrast = NOTHING
     elif figure.ratio:
-        contrast = f"x {estimate.value:.3f} {_ends(estimate, '.3f', 1)}"
+        side = estimate.side and f"{estimate.side} "
+        contrast = f"{side}x {estimate.value:.3f} {_ends(estimate, '.3f', 1)}"
     else:
         scale, unit = (100, "%") if name in _IN_PERCENT else (1, "")
         places = "+.1f" if name in _IN_PERCENT or name == "turns" else "+.3f"

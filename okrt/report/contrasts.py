@@ -110,7 +110,7 @@ def _rule(said: Claims, of: str) -> str:
     return f"Holm over {count} of {of}; {equal}"
 
 
-COLUMNS = ("contrast", "estimate", "claim", "adjusted p", "n", "identical transcripts", "method")
+COLUMNS = ("contrast", "estimate", "claim", "adjusted p", "n", "identical tasks", "method")
 
 
 def cells(said: Claims) -> list[list[str]]:

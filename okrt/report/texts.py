@@ -219,7 +219,7 @@ def shown(
         return ""
     value = f"{scale * estimate.value:{sign}.{decimals}f}{unit}"
     if estimate.low is None and estimate.high is None:
-        return f"{value} [{NOTHING}]"
+        return f"{estimate.side and f'{estimate.side} '}{value} [{NOTHING}]"
     low, high = (
         "..." if end is None else f"{scale * end:{sign}.{decimals}f}"
         for end in (estimate.low, estimate.high)

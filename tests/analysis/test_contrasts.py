@@ -191,14 +191,16 @@ def test_experts_are_compared_only_where_they_are_asked_for() -> None:
 
 def test_identical_cells_are_said_once_in_a_terminal() -> None:
     rows = [
-        changed(row, transcript_digest="same") if row.trained_under == "stateless" else row
+        changed(row, transcript_digest="same", score=0.6)
+        if row.trained_under == "stateless"
+        else row
         for row in trained()
     ]
     found = comparison(table(*rows))
     same = [one for one in found.claims if one.contrast.same == (N, N)]
     assert {one.whom for one in same} == {"m-stateless"}
     assert [one.what for one in same if one.headline] == ["G_S: score at home - away"]
-    everywhere = [changed(row, transcript_digest="same") for row in rows]
+    everywhere = [changed(row, transcript_digest="same", score=0.6) for row in rows]
     d = next(one for one in comparison(table(*everywhere)).claims if one.what[0] == "D")
     assert d.contrast.same == (N, N)
 

@@ -186,6 +186,8 @@ def test_identical_scores_are_bounded_by_how_many_tasks_may_differ() -> None:
     assert identical_tasks(cell("pp"), same) == (N, N)
     changed = [make(100, contract="stateless", model="m-persistent", transcript_digest="other")]
     assert identical_tasks(cell("pp"), [*changed, *same[1:]]) == (N - 1, N)
+    other = [make(100, contract="stateless", model="m-persistent", score=0.1)]  # the same words
+    assert identical_tasks(cell("pp"), [*other, *same[1:]]) == (N - 1, N)
     unknown = cell("pp", transcript_digest=None)
     assert identical_tasks(unknown, unknown) == (0, N)
 
@@ -231,6 +233,7 @@ def test_a_cell_that_limits_cut_short_gives_a_bound() -> None:
     longer = token_ratio(counted("pp", 2), other)
     assert (longer.estimate().low, longer.estimate().high) == (plain.low, None)
     assert longer.estimate().method == f"at least: {plain.method}"
+    assert (plain.side, longer.estimate().side) == ("", "at least")
     assert longer.p_below(9) == 1
     assert at_most(longer.estimate(0.90), 9).word == "inconclusive"
     assert at_most(longer.estimate(0.90), 0.1).word == "fail"

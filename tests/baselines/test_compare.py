@@ -101,7 +101,7 @@ def test_words_are_those_of_the_rule() -> None:
 
 def test_identical_transcripts_enter_no_test() -> None:
     text = shown(cell(model="n"), cell())
-    assert f"transcripts identical in {N} of {N}" in text
+    assert f"transcripts and outcomes identical in {N} of {N}" in text
     assert f"score: identical in {N} of {N} tasks" in text
     assert "equivalent" not in text
     assert text.split("Claims")[0].count(" identical\n") == 11  # and no interval

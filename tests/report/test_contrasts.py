@@ -150,7 +150,7 @@ def test_the_contrasts_of_scripted_experts_are_a_self_check_of_the_report_alone(
 def test_the_report_says_methods_margins_and_what_is_claimed() -> None:
     text = markdown(both(), {})
     lines = text.splitlines()
-    head = "| contrast | estimate | claim | adjusted p | n | identical transcripts | method |"
+    head = "| contrast | estimate | claim | adjusted p | n | identical tasks | method |"
     rows = lines[lines.index(head) + 2 :][:14]
     assert all(row.count("|") == 8 for row in rows)
     assert "| BCa bootstrap of the mean difference, 9,999 resamples |" in rows[0]
@@ -180,4 +180,6 @@ def test_an_end_that_is_missing_is_never_none() -> None:
     assert shown(estimate(1.5, None, 1.8), 1, 2) == "at most 1.50 [..., 1.80]"
     assert shown(estimate(0.5, None, None), 100, 1, "%", "+") == "+50.0% [-]"
     assert shown(estimate(None, None, None)) == ""
+    bound = replace(estimate(1.5, None, None), side="at least")
+    assert shown(bound, 1, 2) == "at least 1.50 [-]"
     assert shown(over_seeds({"a": 1.0}).estimate) == "1.000 [-]"

@@ -90,7 +90,8 @@ def test_a_gap_that_a_cap_widens_is_shown(rows: list[Brief]) -> None:
     share = one.recovered(TIGHT, "carryover").value
     assert share == pytest.approx(0.25 * 1.055 / 0.5)
     assert one.recovered(TIGHT, "files").value == pytest.approx(0)
-    assert one.same(TIGHT, "carryover") == "12 of 12"  # as these rows have one transcript
+    assert one.same(TIGHT, "carryover") == "0 of 12"  # one transcript, other outcomes
+    assert one.same(TIGHT, "files") == "12 of 12"
     line = extension.finding(CLAIMS[0], [one, one])
     assert line.startswith("- **shown** (2 of 2 seeds): A binding cap")
     assert "Found: +0.400 [" in line

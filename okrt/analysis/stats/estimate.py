@@ -40,6 +40,8 @@ class Estimate:
     """Values that entered: tasks, unless the caller says otherwise."""
     pairing: Pairing
     """`task`: two measures of each task were kept together."""
+    side: Literal["", "at least", "at most"] = ""
+    """What the value itself is known to be, where limits cut what it was computed from."""
 
 
 class Inference(Protocol):
