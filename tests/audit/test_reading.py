@@ -190,6 +190,33 @@ def test_without_pyarrow_a_line_says_what_to_install(
         traces(tmp_path / "t.parquet")
 
 
+def test_of_a_folder_every_kind_of_file_is_read_once(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "empty.jsonl").mkdir()
+    lines(tmp_path / "b.jsonl", chat("hi"))
+    lines(tmp_path / "a.jsonl", chat("hi"), chat("ho"))
+    lines(tmp_path / "deep" / "one.trace.json", {"events": []})
+    lines(tmp_path / "notes.json", {"lr": 1})
+    assert [one.id for one in traces(tmp_path)] == [
+        "a.jsonl:1", "a.jsonl:2", "b.jsonl:1", "one.trace.json:1"
+    ]  # fmt: skip
+    assert not unread(tmp_path)
+
+
+def test_of_run_directories_the_episodes_alone_are_read(tmp_path: Path) -> None:
+    row = {"schema": 1, **msgspec.to_builtins(sample())}
+    run = tmp_path / "runs" / "one"
+    (run / "exported").mkdir(parents=True)
+    lines(run / "episodes.jsonl", row)
+    lines(run / "rows.jsonl", {"schema": 1})
+    lines(run / "exported" / "episodes.jsonl", row)
+    lines(run / "exported" / "messages.jsonl", chat("hi"))
+    lines(tmp_path / "more.jsonl", chat("hi"))
+    for folder, formats in ((run, ["okrt"]), (tmp_path, ["messages", "okrt"])):
+        assert [one.format for one in traces(folder)] == formats
+        assert not unread(folder)
+
+
 def test_what_is_not_there_is_the_users_mistake(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not there"):
         traces(tmp_path / "none.jsonl")
