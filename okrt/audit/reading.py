@@ -91,9 +91,12 @@ def _read(file: Path) -> Iterator[Trace | Unread]:
 
 
 def _document(file: Path, content: BinaryIO) -> Any | None:
-    """Returns the content of a file that is one JSON document over several lines, else None."""
-    first = content.readline(LONGEST_LINE)
-    if file.stat().st_size > LONGEST_LINE or first.rstrip() in (b"", b"[]") or _decoded(first):
+    """Returns the content of a file that is one JSON document over several lines, or a list on one;
+    else None."""
+    if file.stat().st_size > LONGEST_LINE:
+        return None
+    first = _decoded(content.readline())
+    if first is not None and not isinstance(first, list):
         return None
     content.seek(0)
     return _decoded(content.read())

@@ -131,9 +131,19 @@ def test_a_trace_file_of_the_published_harness_is_read(tmp_path: Path) -> None:
     assert "json" in trace.provided
 
 
-def test_a_document_that_is_a_list_holds_several(tmp_path: Path) -> None:
-    (tmp_path / "all.json").write_text(json.dumps([chat("hi"), chat("ho")], indent=1))
-    assert len(traces(tmp_path / "all.json")) == 2
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_document_that_is_a_list_holds_several(tmp_path: Path, indent: int | None) -> None:
+    path = tmp_path / "all.json"
+    path.write_text(json.dumps([chat("hi"), chat("ho")], indent=indent))
+    assert [one.id for one in traces(path)] == ["all.json:1", "all.json:2"]
+    path.write_text("[]\n")
+    assert list(read([path])) == []
+
+
+def test_a_first_line_that_is_a_list_leaves_lines_what_they_are(tmp_path: Path) -> None:
+    path = lines(tmp_path / "t.jsonl", [chat("hi")], chat("ho"))
+    assert [one.id for one in traces(path)] == ["t.jsonl:2"]
+    assert [one.where for one in unread(path)] == ["t.jsonl:1"]
 
 
 def test_several_formats_in_one_file_are_told_line_by_line(tmp_path: Path) -> None:
