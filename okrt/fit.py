@@ -14,11 +14,9 @@ import msgspec
 from okrt.audit.reading import EPISODES
 from okrt.audit.totals import Audit, audit_files
 from okrt.errors import UsageError
-from okrt.probe.asking import Limits
-from okrt.probe.command import LINE_S, progress
+from okrt.probe.command import LINE_S, in_one_word, progress
 from okrt.probe.probing import probe
 from okrt.probe.report import Report
-from okrt.probe.spec import target_spec
 from okrt.probe.target import ProbeError, TargetSpec
 from okrt.progress import Line
 from okrt.report.plain import one_line
@@ -82,7 +80,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--target", required=True, metavar="TARGET",
-        help="as of okrt probe, in one word: 'python -- python -'",
+        help="as of okrt probe, options too, in one word: 'python --keep -- python -iq'",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="the same as JSON")
 
@@ -93,13 +91,13 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         UsageError: a mistake of the user's.
     """
-    spec = target_spec(options.target)
+    spec, limits = in_one_word(options.target)
     audit = audit_files(options.traces)
     if not audit.episodes:
         raise UsageError(f"no code in {', '.join(map(str, options.traces))}")
     try:
         with closing(Line(sys.stderr, pause_s=0, piped_s=LINE_S)) as line:
-            report = probe(spec, Limits(), progress(line))
+            report = probe(spec, limits, progress(line))
     except ProbeError as error:
         sys.stderr.write(f"okrt: cannot probe {spec.name}: {one_line(str(error))}\n")
         return 1

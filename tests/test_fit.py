@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,6 +117,15 @@ def test_json_says_it_too_of_a_real_runtime(
     shown = json.loads(capsys.readouterr().out)
     assert (shown["fits"], shown["traces"], shown["runtime"]) == (False, "persistent", "stateless")
     assert shown["missing_rate"]["value"] == 1
+
+
+def test_a_process_that_is_kept_is_a_target(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = traces(tmp_path / "t.jsonl", PERSISTENT)
+    target = f"python --keep --wait=0.5 -- {sys.executable} -iq"
+    assert fit.run(command("--traces", file, "--target", target)) == 0
+    assert capsys.readouterr().out.startswith("fits: these traces assume that names last")
 
 
 def test_a_target_that_cannot_be_probed_is_one_line(

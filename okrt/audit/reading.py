@@ -5,7 +5,7 @@ What cannot be read is said, line by line, and passed over. Nothing that is read
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,6 +24,8 @@ CHATS = ("messages", "conversations", "conversation")
 """Fields that hold a chat."""
 IDS = ("id", "episode_id", "trace_id", "uuid")
 EPISODES = "episodes.jsonl"
+PATTERNS = ("*.trace.json", "*.jsonl", "*.parquet")
+"""What is read of a folder."""
 HARNESS_PROVIDES = frozenset({"json"})
 """Source: `pythonformer/codeact/interpreter.py` of the published harness puts it into every block's
 namespace, under both contracts."""
@@ -40,7 +42,8 @@ class _Step(msgspec.Struct):
 def read(paths: Iterable[Path]) -> Iterator[Trace | Unread]:
     """Yields the traces of files and folders, and what gave none.
 
-    A folder is a run directory, or holds `*.trace.json`, `*.jsonl` or `*.parquet` at any depth.
+    Of a folder, all `*.trace.json`, `*.jsonl` and `*.parquet` are read, at any depth; but of a run
+    directory its episodes alone, as the rest of it tells of the same ones.
 
     Raises:
         UsageError: a path is not there or holds nothing of the kind, a file cannot be read, or
@@ -59,12 +62,16 @@ def _files(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise UsageError(f"{path} is not there: name a file of traces or a folder that holds some")
-    if (path / EPISODES).is_file():
-        return [path / EPISODES]
-    for pattern in ("*.trace.json", "*.jsonl", "*.parquet"):
-        if found := sorted(path.rglob(pattern)):
-            return found
-    raise UsageError(f"{path} holds no {EPISODES}, *.trace.json, *.jsonl or *.parquet")
+    found = {file for pattern in PATTERNS for file in path.rglob(pattern) if file.is_file()}
+    if not found:
+        raise UsageError(f"{path} holds no {', '.join(PATTERNS[:-1])} or {PATTERNS[-1]}")
+    runs = {file.parent for file in found if file.name == EPISODES}
+    return sorted(file for file in found if runs.isdisjoint(_above(file)))
+
+
+def _above(file: Path) -> Sequence[Path]:
+    """Returns the folders that leave a file out if they are run directories."""
+    return file.parent.parents if file.name == EPISODES else file.parents
 
 
 def _read(file: Path) -> Iterator[Trace | Unread]:
@@ -84,9 +91,12 @@ def _read(file: Path) -> Iterator[Trace | Unread]:
 
 
 def _document(file: Path, content: BinaryIO) -> Any | None:
-    """Returns the content of a file that is one JSON document over several lines, else None."""
-    first = content.readline(LONGEST_LINE)
-    if file.stat().st_size > LONGEST_LINE or first.rstrip() in (b"", b"[]") or _decoded(first):
+    """Returns the content of a file that is one JSON document over several lines, or a list on one;
+    else None."""
+    if file.stat().st_size > LONGEST_LINE:
+        return None
+    first = _decoded(content.readline())
+    if first is not None and not isinstance(first, list):
         return None
     content.seek(0)
     return _decoded(content.read())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from okrt.probe.asking import Limits
 from okrt.probe.probing import probe
 from okrt.probe.spec import target_spec
 from okrt.probe.table import table
-from okrt.probe.target import ProbeError
+from okrt.probe.target import ProbeError, TargetSpec
 from okrt.progress import Line
 from okrt.report.plain import one_line
 
@@ -80,11 +81,10 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         okrt.errors.UsageError: a mistake of the user's.
     """
-    words = _words(options)
-    if words is None:
+    if {"-h", "--help"} & set(_split(options.target)[0]):
+        options.show_help()
         return 0
-    spec = target_spec(words, options.keep, options.end, options.tool, options.argument)
-    limits = _limits(options)
+    spec, limits = _asked(options)
     try:
         with closing(Line(sys.stderr, pause_s=0, piped_s=LINE_S)) as line:
             found = probe(spec, limits, progress(line))
@@ -98,22 +98,39 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _words(options: argparse.Namespace) -> Sequence[str] | None:
-    """Returns the words of the target; options that stand among them go into `options`. None: help
-    was asked for, and given."""
-    words: list[str] = options.target
-    at = words.index("--") if "--" in words else len(words)
-    before, command = words[:at], words[at:]
-    if "-h" in before or "--help" in before:
-        options.show_help()
-        return None
+def in_one_word(word: str) -> tuple[TargetSpec, Limits]:
+    """Returns the target that a word names as a command line of `okrt probe` would, and its limits.
+
+    Raises:
+        UsageError: it names none, or has an option that there is not.
+    """
+    try:
+        words = shlex.split(word)
+    except ValueError as error:
+        raise UsageError(f"cannot read the target {word!r}: {error}") from None
+    parser = argparse.ArgumentParser(prog="okrt probe", add_help=False)
+    _add_options(parser)
+    return _asked(parser.parse_args([], argparse.Namespace(target=words)))
+
+
+def _asked(options: argparse.Namespace) -> tuple[TargetSpec, Limits]:
+    """Returns what is to be probed; options that stand among the words of the target count."""
+    before, command = _split(options.target)
     late = argparse.ArgumentParser(prog="okrt probe", add_help=False)
     _add_options(late, default=argparse.SUPPRESS)
     _, rest = late.parse_known_args(before, options)
     unknown = [word for word in rest if word.startswith("-")]
     if unknown:
         raise UsageError(f"unknown option {unknown[0]}: see okrt probe --help")
-    return [*rest, *command]
+    words = [*rest, *command]
+    spec = target_spec(words, options.keep, options.end, options.tool, options.argument)
+    return spec, _limits(options)
+
+
+def _split(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """Returns the words before `--`, and the rest."""
+    at = words.index("--") if "--" in words else len(words)
+    return words[:at], words[at:]
 
 
 def _limits(options: argparse.Namespace) -> Limits:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -40,9 +41,14 @@ class TargetSpec:
         if self.kind in ("contract", "own"):
             return self.detail
         if self.command:
-            return shlex.join([self.kind, *(["--keep"] if self.keep else []), "--", *self.command])
+            return shlex.join([self.kind, *self._kept(), "--", *self.command])
         joint = " " if self.kind == "mcp" else ":"
         return f"{self.kind}{joint}{self.detail}" if self.detail else self.kind
+
+    def _kept(self) -> Sequence[str]:
+        if self.end is not None:
+            return ["--end", self.end]
+        return ["--keep"] if self.keep else []
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,9 +131,19 @@ def test_a_trace_file_of_the_published_harness_is_read(tmp_path: Path) -> None:
     assert "json" in trace.provided
 
 
-def test_a_document_that_is_a_list_holds_several(tmp_path: Path) -> None:
-    (tmp_path / "all.json").write_text(json.dumps([chat("hi"), chat("ho")], indent=1))
-    assert len(traces(tmp_path / "all.json")) == 2
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_document_that_is_a_list_holds_several(tmp_path: Path, indent: int | None) -> None:
+    path = tmp_path / "all.json"
+    path.write_text(json.dumps([chat("hi"), chat("ho")], indent=indent))
+    assert [one.id for one in traces(path)] == ["all.json:1", "all.json:2"]
+    path.write_text("[]\n")
+    assert list(read([path])) == []
+
+
+def test_a_first_line_that_is_a_list_leaves_lines_what_they_are(tmp_path: Path) -> None:
+    path = lines(tmp_path / "t.jsonl", [chat("hi")], chat("ho"))
+    assert [one.id for one in traces(path)] == ["t.jsonl:2"]
+    assert [one.where for one in unread(path)] == ["t.jsonl:1"]
 
 
 def test_several_formats_in_one_file_are_told_line_by_line(tmp_path: Path) -> None:
@@ -188,6 +198,33 @@ def test_without_pyarrow_a_line_says_what_to_install(
     (tmp_path / "t.parquet").write_bytes(b"PAR1")
     with pytest.raises(UsageError, match="pip install"):
         traces(tmp_path / "t.parquet")
+
+
+def test_of_a_folder_every_kind_of_file_is_read_once(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "empty.jsonl").mkdir()
+    lines(tmp_path / "b.jsonl", chat("hi"))
+    lines(tmp_path / "a.jsonl", chat("hi"), chat("ho"))
+    lines(tmp_path / "deep" / "one.trace.json", {"events": []})
+    lines(tmp_path / "notes.json", {"lr": 1})
+    assert [one.id for one in traces(tmp_path)] == [
+        "a.jsonl:1", "a.jsonl:2", "b.jsonl:1", "one.trace.json:1"
+    ]  # fmt: skip
+    assert not unread(tmp_path)
+
+
+def test_of_run_directories_the_episodes_alone_are_read(tmp_path: Path) -> None:
+    row = {"schema": 1, **msgspec.to_builtins(sample())}
+    run = tmp_path / "runs" / "one"
+    (run / "exported").mkdir(parents=True)
+    lines(run / "episodes.jsonl", row)
+    lines(run / "rows.jsonl", {"schema": 1})
+    lines(run / "exported" / "episodes.jsonl", row)
+    lines(run / "exported" / "messages.jsonl", chat("hi"))
+    lines(tmp_path / "more.jsonl", chat("hi"))
+    for folder, formats in ((run, ["okrt"]), (tmp_path, ["messages", "okrt"])):
+        assert [one.format for one in traces(folder)] == formats
+        assert not unread(folder)
 
 
 def test_what_is_not_there_is_the_users_mistake(tmp_path: Path) -> None:

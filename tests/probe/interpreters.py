@@ -19,6 +19,26 @@ for line in sys.stdin:
 """
 """A loop that keeps its names; a line `%%END` ends a block."""
 
+COUNTS = """
+import sys, traceback
+number, names, lines = 0, {}, []
+for line in sys.stdin:
+    lines.append(line)
+    if END and line != END:
+        continue
+    block = lines[:-1] if END else lines
+    try:
+        exec("".join(block), names)
+    except Exception:
+        traceback.print_exc()
+    sys.stdout.flush()
+    number, lines = number + 1, []
+    if number % EVERY == 0:
+        names = {}
+"""
+"""Loses its names after so many blocks. END (None: each line is a block) and EVERY are set in front
+of it."""
+
 MCP_SERVER = """
 import contextlib, io, sys, traceback
 from mcp.server.mcpserver import MCPServer

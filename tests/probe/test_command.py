@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,7 @@ from mcp.types import Tool
 from okrt.errors import SpecError, UsageError
 from okrt.probe import command
 from okrt.probe.adapters.mcp import find_tool
+from okrt.probe.asking import Limits
 from okrt.probe.report import Report
 from okrt.probe.spec import target_spec
 from okrt.probe.target import TargetSpec
@@ -50,6 +52,44 @@ def run(*words: str) -> int:
 def test_words_are_read(words: Sequence[str], wanted: TargetSpec) -> None:
     assert target_spec(words) == wanted
     assert target_spec(wanted.name) == wanted
+
+
+KEPT = TargetSpec("python", command=("a", "--json"), keep=True)
+
+
+@pytest.mark.parametrize(
+    ("word", "wanted", "wait_s"),
+    [
+        ("stateless", TargetSpec("contract", "stateless"), Limits().wait_s),
+        ("python --keep --wait 3 -- a --json", KEPT, 3),
+        ("--keep python -- a --json", KEPT, Limits().wait_s),
+        ("python --end '# %%' -- a --json", replace(KEPT, end="# %%"), Limits().wait_s),
+        ("mcp --tool t http://h/mcp", TargetSpec("mcp", "http://h/mcp", tool="t"), Limits().wait_s),
+    ],
+)
+def test_one_word_is_read_as_a_command_line_is(
+    word: str, wanted: TargetSpec, wait_s: float
+) -> None:
+    spec, limits = command.in_one_word(word)
+    assert (spec, limits.wait_s) == (wanted, wait_s)
+    if wanted.tool is None:
+        assert command.in_one_word(spec.name)[0] == spec
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("", "empty target"),
+        ("--keep", "empty target"),
+        ("python -- 'a", "cannot read the target .*No closing quotation"),
+        ("python --kept -- a", "unknown option --kept"),
+        ("jupyter --keep", "--keep and --end belong to"),
+        ("jupyter --wait 0", "must be above 0"),
+    ],
+)
+def test_one_word_that_names_nothing_is_a_mistake(word: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        command.in_one_word(word)
 
 
 @pytest.mark.parametrize(

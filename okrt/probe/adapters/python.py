@@ -127,10 +127,16 @@ class KeptSession:
             self._pipes = Pipes(self._command)
         first, second = secrets.token_hex(8), secrets.token_hex(8)
         until = (first + second).encode()
-        self._pipes.send(self._framed(code) + self._framed(f"print('{first}' + '{second}')"))
+        shows_end = f"print('{first}' + '{second}')"
+        joined = _comes_to_its_end(code)
+        apart = self._framed(shows_end)
+        sent = self._framed(f"{code}\n{shows_end}") if joined else self._framed(code) + apart
+        self._pipes.send(sent)
         found = self._pipes.hear(timeout_s, until)
         if found == "late":
             self._pipes.interrupt()
+            if joined:
+                self._pipes.send(apart)
             if self._pipes.hear(_INTERRUPT_S, until) != "heard":
                 text = self._pipes.taken()
                 self.close()
@@ -149,6 +155,13 @@ class KeptSession:
         if self._pipes is not None:
             self._pipes.end()
         self._pipes = None
+
+
+def _comes_to_its_end(code: str) -> bool:
+    """Whether a block catches its own errors and prints last. It then shows its end itself, and is
+    one block to a target that counts blocks; after any other its end is shown by a second block,
+    which comes to run though the first failed, and leaves it its last expression."""
+    return code.startswith("try:\n") and code.rpartition("\n")[2].startswith("print(")
 
 
 class PythonTarget:
