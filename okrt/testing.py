@@ -211,7 +211,7 @@ def _check_answer(name: str, tool: Callable[..., Any], value: Any) -> None:
         result = tool(value)
     except (ToolError, TypeError, ValueError, LookupError):
         return
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise AssertionError(
             f"a tool answers hostile arguments with a plain error: {name}({value!r:.40}) raised "
             f"{type(error).__name__}: {error}"
@@ -244,7 +244,7 @@ def _law(law: str) -> Iterator[None]:
         yield
     except AssertionError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise AssertionError(f"{law}: {type(error).__name__}: {error}") from error
 
 

@@ -89,6 +89,15 @@ class Fragile(Counting):
         return Breaks(5)
 
 
+class Quitting(Counting):
+    def environment(self, task: Task) -> Any:
+        class Quits(Counter):
+            def add(self, n: int) -> int:
+                raise SystemExit(3)
+
+        return Quits(5)
+
+
 class Raising(Counting):
     def task(self, seed: int, tier: str, split: Any = "eval") -> Task:
         raise KeyError("nothing there")
@@ -121,6 +130,7 @@ class Endless(Counting):
         (Misnamed(), "a task knows its coordinates"),
         (Shared(), "environments of one task share no state"),
         (Fragile(), "a tool answers hostile arguments with a plain error"),
+        (Quitting(), "a tool answers hostile arguments with a plain error: .* SystemExit: 3"),
         (Endless(), "there is a tool named finish"),
         (Raising(), "a family raises nothing of its own: KeyError"),
         (Narrow(), "a family takes seeds of eighteen digits, as private tasks have: ValueError"),
@@ -250,11 +260,17 @@ class Neighbourly(Says):
         return [Completion(str(len(conversations)), "stop", Usage()) for _ in conversations]
 
 
+class Leaves(Says):
+    def generate(self, conversations: Sequence[Conversation]) -> list[Completion]:
+        raise SystemExit(3)
+
+
 @pytest.mark.parametrize(
     ("model", "law"),
     [
         (Short("a"), "one completion for each conversation"),
         (Neighbourly("a"), "neighbours in a batch change no reply"),
+        (Leaves("a"), "a model raises nothing: SystemExit: 3"),
     ],
 )
 def test_a_broken_model_fails_the_law_it_breaks(model: Any, law: str) -> None:
