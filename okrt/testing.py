@@ -18,6 +18,7 @@ import msgspec
 from okrt import asking, specs
 from okrt.errors import ToolError
 from okrt.run import check_outcome
+from okrt.runtimes.frames import not_json
 from okrt.runtimes.laws import laws
 from okrt.runtimes.laws.law import hold
 from okrt.runtimes.laws.survival import obeys
@@ -37,9 +38,9 @@ from okrt.types import (
 )
 
 HOSTILE: tuple[Any, ...] = (
-    None, True, -1, 10**30, 1.5, "", "x" * 100_000, "\ud800", [], [[[]]], {}, {"a": [None]},
+    None, True, -1, 2**63, 1.5, "", "x" * 100_000, "\x00", [], [[[]]], {}, {"a": [None]},
 )  # fmt: skip
-"""Arguments that a tool must answer with a result or a plain error."""
+"""Arguments of a block's that a tool must answer with a result or a plain error."""
 
 SPLITS: tuple[Split, ...] = ("eval", "train", "val")
 
@@ -203,7 +204,7 @@ def _check_environment(family: TaskFamily, task: Task) -> None:
 
 
 def _finish(environment: Environment) -> None:
-    environment.tools["finish"]()
+    _check_result("finish", environment.tools["finish"]())
 
 
 def _check_answer(name: str, tool: Callable[..., Any], value: Any) -> None:
@@ -216,10 +217,12 @@ def _check_answer(name: str, tool: Callable[..., Any], value: Any) -> None:
             f"a tool answers hostile arguments with a plain error: {name}({value!r:.40}) raised "
             f"{type(error).__name__}: {error}"
         ) from error
-    try:
-        msgspec.json.encode(result)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise AssertionError(f"a tool returns JSON data: {name} returned {result!r:.80}") from error
+    _check_result(name, result)
+
+
+def _check_result(name: str, result: Any) -> None:
+    if problem := not_json(result):
+        raise AssertionError(f"a tool returns JSON data: {name} returned {problem}: {result!r:.80}")
 
 
 def _family_bytes(spec: str, seeds: range) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from okrt.models.local import LocalModel
 from okrt.models.scripted import ScriptedModel
 from okrt.runtimes import laws
 from okrt.runtimes.contracts import ALL, NOTHING, PERSISTENT
+from okrt.runtimes.frames import not_json
 from okrt.runtimes.host import ZygoteRuntime
-from okrt.testing import check_contract, check_family, check_model, check_runtime
+from okrt.testing import HOSTILE, check_contract, check_family, check_model, check_runtime
 from okrt.types import (
     Completion,
     Contract,
@@ -35,6 +37,10 @@ from tests.toys import Counter, Counting, Says
 @pytest.mark.parametrize("family", [*specs.FAMILIES, "tests.toys:FAMILY"])
 def test_our_families_keep_their_laws(family: str) -> None:
     check_family(family)
+
+
+def test_a_tool_is_tried_with_what_a_block_can_pass() -> None:
+    assert [value for value in HOSTILE if not_json(value)] == []
 
 
 @pytest.mark.thorough  # each tier alone is held to them in tests/runtimes/test_tiers.py
@@ -98,6 +104,23 @@ class Quitting(Counting):
         return Quits(5)
 
 
+class Giving(Counting):
+    """Its tools return what no run takes."""
+
+    def __init__(self, result: Any, tool: str = "add") -> None:
+        self.result, self.tool = result, tool
+
+    def environment(self, task: Task) -> Any:
+        result, name = self.result, self.tool
+
+        class Gives(Counter):
+            @property
+            def tools(self) -> Mapping[str, Any]:
+                return {**super().tools, name: lambda *args: result}
+
+        return Gives(5)
+
+
 class Raising(Counting):
     def task(self, seed: int, tier: str, split: Any = "eval") -> Task:
         raise KeyError("nothing there")
@@ -131,6 +154,13 @@ class Endless(Counting):
         (Shared(), "environments of one task share no state"),
         (Fragile(), "a tool answers hostile arguments with a plain error"),
         (Quitting(), "a tool answers hostile arguments with a plain error: .* SystemExit: 3"),
+        (Giving({1}), r"a tool returns JSON data: add returned type set: \{1\}"),
+        (Giving(b"x"), "a tool returns JSON data: add returned type bytes"),
+        (Giving(date(2000, 1, 1)), "a tool returns JSON data: add returned type date"),
+        (Giving({1: 2}), "a tool returns JSON data: add returned a dict with a key of type int"),
+        (Giving([float("nan")]), "a tool returns JSON data: add returned the float nan"),
+        (Giving(10**30), "a tool returns JSON data: add returned an int beyond 64 bits"),
+        (Giving({1}, "finish"), "a tool returns JSON data: finish returned type set"),
         (Endless(), "there is a tool named finish"),
         (Raising(), "a family raises nothing of its own: KeyError"),
         (Narrow(), "a family takes seeds of eighteen digits, as private tasks have: ValueError"),
