@@ -17,7 +17,7 @@ import msgspec
 
 from okrt import asking, specs
 from okrt.errors import ToolError
-from okrt.run import check_outcome
+from okrt.run import check_outcome, guard_family
 from okrt.runtimes.frames import not_json
 from okrt.runtimes.laws import laws
 from okrt.runtimes.laws.law import hold
@@ -53,7 +53,7 @@ def check_family(family: TaskFamily | str, seeds: range = range(3)) -> None:
 
     Raises:
         AssertionError: the message names the law.
-        okrt.errors.SpecError: a member is missing (named).
+        okrt.errors.SpecError: a member is missing (named), or there are no tiers.
     """
     made = specs.family(family)
     with _law("a family raises nothing of its own"):
@@ -61,7 +61,6 @@ def check_family(family: TaskFamily | str, seeds: range = range(3)) -> None:
 
 
 def _check_family(made: TaskFamily, family: TaskFamily | str, seeds: range) -> None:
-    _hold(bool(made.tiers), "a family has at least one tier", made.tiers)
     for tier in made.tiers:
         for seed in seeds:
             _check_task(made, tier, seed)
@@ -169,18 +168,26 @@ def _check_model(model: Model, conversations: list[Conversation] | None) -> None
 
 
 def _check_task(family: TaskFamily, tier: str, seed: int) -> None:
-    tasks = {split: family.task(seed, tier, split) for split in SPLITS}
+    tasks = {split: _task(family, seed, tier, split) for split in SPLITS}
     for split, task in tasks.items():
         _hold(isinstance(task, Task), "task returns a Task", task)
+        with _law(f"a task goes through JSON unchanged: {task.id}: Task.private must be JSON data"):
+            again = msgspec.json.decode(msgspec.json.encode(task), type=Task)
+        parts = (task.private, again.private)
+        _hold(again == task, "a task goes through JSON unchanged, Task.private as well", parts)
         where = (task.family, task.tier, task.split, task.seed)
         _hold(where == (family.name, tier, split, seed), "a task knows its coordinates", where)
-        _hold(task == family.task(seed, tier, split), "the same seed is the same task", task.id)
-        again = msgspec.json.decode(msgspec.json.encode(task), type=Task)
-        _hold(again == task, "a task goes through JSON unchanged", task.id)
+        same = task == _task(family, seed, tier, split)
+        _hold(same, "the same seed is the same task", task.id)
         _hold(bool(task.prompt.strip()), "a task has a prompt", task.id)
         _hold(task.tool_cap >= 1, "a task's tool cap is at least 1", task.tool_cap)
     bodies = {(task.prompt, msgspec.json.encode(task.private)) for task in tasks.values()}
     _hold(len(bodies) == len(SPLITS), "no instance is in two splits", (tier, seed))
+
+
+def _task(family: TaskFamily, seed: int, tier: str, split: Split) -> Task:
+    call = f"task({seed}, {tier!r}, {split!r})"
+    return guard_family(call, lambda: family.task(seed, tier, split))
 
 
 def _check_environment(family: TaskFamily, task: Task) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -126,6 +127,23 @@ class Raising(Counting):
         raise KeyError("nothing there")
 
 
+class OneTier(Counting):
+    def task(self, seed: int, tier: str, split: Any = "eval") -> Task:
+        return replace(super().task(seed, {"low": "low"}[tier], split))
+
+
+class Keeping(Counting):
+    def __init__(self, made: Callable[[], Any]) -> None:
+        self.made = made
+
+    def task(self, seed: int, tier: str, split: Any = "eval") -> Task:
+        return replace(super().task(seed, tier, split), private={"kept": self.made()})
+
+
+class NoTiers(Counting):
+    tiers: Any = ()
+
+
 class Narrow(Counting):
     """As numpy's older generators."""
 
@@ -162,14 +180,37 @@ class Endless(Counting):
         (Giving(10**30), "a tool returns JSON data: add returned an int beyond 64 bits"),
         (Giving({1}, "finish"), "a tool returns JSON data: finish returned type set"),
         (Endless(), "there is a tool named finish"),
-        (Raising(), "a family raises nothing of its own: KeyError"),
-        (Narrow(), "a family takes seeds of eighteen digits, as private tasks have: ValueError"),
+        (
+            Raising(),
+            r"a family raises nothing of its own: .*task\(0, 'low', 'eval'\) raised KeyError",
+        ),
+        (
+            Narrow(),
+            r"a family takes seeds of eighteen digits, as private tasks have: .*task\(9{18}, "
+            r"'low', 'eval'\) raised ValueError: Seed must",
+        ),
+        (OneTier(), r"a family raises nothing of its own: .*task\(0, 'high', 'eval'\) raised Key"),
+        (
+            Keeping(Lock),
+            "a task goes through JSON unchanged: counting/low/eval/0@1: Task.private must be JSON "
+            "data: TypeError: .*lock",
+        ),
+        (
+            Keeping(lambda: (1, 2)),
+            r"a task goes through JSON unchanged, Task.private as well: found \({'kept': \(1, "
+            r"2\)}, {'kept': \[1, 2\]}\)",
+        ),
         ("tests.toys:UNORDERED", "the same seed gives the same bytes in another process"),
     ],
 )
 def test_a_broken_family_fails_the_law_it_breaks(family: Any, law: str) -> None:
     with pytest.raises(AssertionError, match=f"^{law}"):
         check_family(family)
+
+
+def test_a_family_without_tiers_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"^family 'counting' has no tiers: give it at least one$"):
+        check_family(NoTiers())
 
 
 class AlwaysPersistent:
