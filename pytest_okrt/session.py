@@ -19,7 +19,7 @@ from okrt.redact import without_secrets
 from okrt.selection.arguments import Given, read_options
 from okrt.selection.cases import CaseSpec
 from okrt.types import Episode
-from pytest_okrt.cases import FIXTURES, cases_of
+from pytest_okrt.cases import FIXTURES, Families, cases_of
 from pytest_okrt.options import dest, value_of
 from pytest_okrt.properties import properties
 from pytest_okrt.workers import Manifest
@@ -43,6 +43,7 @@ class OkrtSession:
         self.workers = workers
         self.given = _given(config)
         self.options = read_options(self.given)
+        self.families = Families()
         self.runner = Runner(self.options, self.given.own_model)
 
     def generate(self, metafunc: pytest.Metafunc, mark: pytest.Mark) -> None:
@@ -54,7 +55,7 @@ class OkrtSession:
                 f"{', '.join(FIXTURES)}"
             )
         try:
-            cases = cases_of(mark, self.options)
+            cases = cases_of(mark, self.options, self.families)
         except UsageError as error:
             raise pytest.Collector.CollectError(f"{COLLECT_ERROR}{error}") from None
         options = self.options

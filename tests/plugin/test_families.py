@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugin.conftest import Run, alone, rows
+from tests.plugin.conftest import Run, alone, plain, rows
 
 EVALUATION = """
 import pytest
@@ -24,6 +24,54 @@ def test_control(episode):
     assert episode.outcome.solved
 """
 FIGURES = ("score", "turns", "prompt_tokens", "completion_tokens", "transcript_chars", "errors")
+
+
+OWN = """
+from tests.toys import Counting
+
+FAMILY = AGAIN = Counting()
+"""
+TWO = """
+import pytest
+from depots import FAMILY
+
+@pytest.mark.okrt(family="depots:FAMILY")
+def test_one(okrt_task):
+    pass
+
+@pytest.mark.okrt(family={other})
+def test_other(okrt_task):
+    pass
+"""
+MODEL = """
+def talk(conversation):
+    return "nothing"
+"""
+
+
+@alone
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [('"other:FAMILY"', "other:FAMILY"), ("type(FAMILY)()", "tests.toys.Counting object")],
+)
+def test_two_families_of_one_name_are_a_collection_error(
+    evaluate: Run, pytester: pytest.Pytester, workers: str, other: str, told: str
+) -> None:
+    pytester.makepyfile(depots=OWN, other=OWN, model=MODEL, test_two=TWO.format(other=other))
+    result = evaluate("--model=model:talk")
+    assert (
+        f"okrt: two families are named 'counting', depots:FAMILY and {told}: give each its own name"
+        in plain(result)
+    )
+
+
+@alone
+@pytest.mark.parametrize("other", ['"depots:FAMILY"', '"depots:AGAIN"', "FAMILY"])
+def test_a_family_may_be_named_in_several_ways(
+    evaluate: Run, pytester: pytest.Pytester, workers: str, other: str
+) -> None:
+    pytester.makepyfile(depots=OWN, model=MODEL, test_two=TWO.format(other=other))
+    evaluate("--model=model:talk", "--okrt-seeds=1").assert_outcomes(passed=4)
 
 
 @alone
