@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from okrt import specs
 from okrt.errors import UsageError
-from okrt.selection.arguments import Options
+from okrt.selection.arguments import Options, family_source
 from okrt.selection.cases import CaseSpec, cases
 from okrt.selection.options import OPTIONS
 from okrt.types import TaskFamily
@@ -24,6 +25,7 @@ class Families:
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[TaskFamily, str]] = {}
+        self._sources: dict[str, str] = {}
 
     def of(self, mark: pytest.Mark) -> TaskFamily:
         """Returns the family of a marker. Raises UsageError: there is none, or another of the same
@@ -38,7 +40,13 @@ class Families:
                 f"two families are named {family.name!r}, {before} and {told}: give each its own "
                 "name"
             )
+        self._sources = {**family_source(family.name, given), **self._sources}
         return family
+
+    def sources(self, cases: Iterable[CaseSpec]) -> dict[str, str]:
+        """Returns the sources of the families of cases, as `run.json` has them."""
+        names = {f"family {case.family.name}" for case in cases}
+        return {name: one for name, one in self._sources.items() if name in names}
 
 
 def cases_of(mark: pytest.Mark, options: Options, families: Families) -> list[CaseSpec]:

@@ -22,7 +22,7 @@ from okrt.types import Episode
 from pytest_okrt.cases import FIXTURES, Families, cases_of
 from pytest_okrt.options import dest, value_of
 from pytest_okrt.properties import properties
-from pytest_okrt.workers import Manifest
+from pytest_okrt.workers import Collected
 
 T = TypeVar("T")
 
@@ -84,6 +84,12 @@ class OkrtSession:
             message = without_secrets(str(error))
         pytest.fail(f"okrt: {message}", pytrace=False)  # outside, or pytest shows the whole chain
 
+    def collection(self, items: list[pytest.Item]) -> Collected:
+        """Returns the selected cases and the sources of their families."""
+        found = selected(items)
+        cases = {item.nodeid: spec.manifest() for item, spec in found}
+        return Collected(cases, self.families.sources(spec for _, spec in found))
+
     def obtain(self, item: pytest.Item, spec: CaseSpec) -> Episode:
         """Returns the episode of a test, run now or before, and sees to its being recorded.
 
@@ -117,8 +123,3 @@ def selected(items: list[pytest.Item]) -> list[tuple[pytest.Item, CaseSpec]]:
             if isinstance(spec, CaseSpec):
                 found.append((item, spec))
     return found
-
-
-def manifest_of(items: list[pytest.Item]) -> Manifest:
-    """Returns the coordinates of the selected cases by node id."""
-    return {item.nodeid: spec.manifest() for item, spec in selected(items)}
