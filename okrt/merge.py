@@ -149,7 +149,7 @@ def _check_settings(parts: Sequence[_Part]) -> None:
 
 
 def _sources(parts: Sequence[_Part]) -> dict[str, str]:
-    """Returns the digests of the users' own runtimes and models in all parts.
+    """Returns the digests of the users' own runtimes, models and families in all parts.
 
     Raises:
         StoreError: one has another source in one part than in another.

@@ -329,7 +329,7 @@ def _answers(
         answers = some(conversations) if some else list(enumerate(model.generate(conversations)))
     except ModelFailure:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ModelFailure(f"model {model.name!r} raised {_one_line(error)}") from error
     if not _is_answered(answers, len(conversations), all_of_them=some is None):
         method = "generate" if some is None else "answer_some"
@@ -463,7 +463,7 @@ def guard_family(member: str, call: Callable[[], T]) -> T:
         return call()
     except FamilyError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise FamilyError(f"{member} raised {_one_line(error)}") from error
 
 
@@ -478,5 +478,5 @@ def check_outcome(outcome: Outcome) -> None:
             raise FamilyError(f"Outcome.metrics[{key!r}] must be finite or None, got {value!r}")
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"

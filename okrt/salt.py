@@ -178,7 +178,7 @@ class PrivateFamily:
         made = self._drawn(drawn, task.tier, task.split)
         try:
             return _Quiet(self.inner.environment(made), drawn, task.seed)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise _hidden("environment", error, drawn) from None
 
     def alone(self, seed: int, tier: str, split: Split = "eval") -> PrivateFamily:
@@ -189,7 +189,7 @@ class PrivateFamily:
     def _drawn(self, drawn: int, tier: str, split: Split) -> Task:
         try:
             made = self.inner.task(drawn, tier, split)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise _hidden("task", error, drawn) from None
         if not isinstance(made, Task):
             raise FamilyError(f"TaskFamily.task must return a Task, got a {type(made).__name__}")
@@ -238,12 +238,12 @@ class _Quiet:
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             error.args = tuple(_without(error.args, self._drawn, self._seed))
             raise
 
 
-def _hidden(member: str, error: Exception, drawn: int) -> FamilyError:
+def _hidden(member: str, error: BaseException, drawn: int) -> FamilyError:
     """Returns what a family raised, without the seed."""
     text = " ".join(str(error).split()).replace(str(drawn), "SEED")[:500]
     return FamilyError(

@@ -320,7 +320,7 @@ def family(value: str | TaskFamily) -> TaskFamily:
     """Returns the family of a name, of `module:attribute`, or the object given.
 
     Raises:
-        SpecError: the name is unknown, or the object lacks a member (named).
+        SpecError: the name is unknown, or the object lacks a member (named) or any tier.
     """
     if isinstance(value, str):
         if value in FAMILIES:
@@ -333,6 +333,8 @@ def family(value: str | TaskFamily) -> TaskFamily:
     else:
         found = value
     _require(str(value), "family", found, ("name", "tiers", "task", "environment"))
+    if not found.tiers:
+        raise SpecError(f"family {found.name!r} has no tiers: give it at least one")
     return found
 
 

@@ -17,7 +17,8 @@ import msgspec
 
 from okrt import asking, specs
 from okrt.errors import ToolError
-from okrt.run import check_outcome
+from okrt.run import check_outcome, guard_family
+from okrt.runtimes.frames import not_json
 from okrt.runtimes.laws import laws
 from okrt.runtimes.laws.law import hold
 from okrt.runtimes.laws.survival import obeys
@@ -37,9 +38,9 @@ from okrt.types import (
 )
 
 HOSTILE: tuple[Any, ...] = (
-    None, True, -1, 10**30, 1.5, "", "x" * 100_000, "\ud800", [], [[[]]], {}, {"a": [None]},
+    None, True, -1, 2**63, 1.5, "", "x" * 100_000, "\x00", [], [[[]]], {}, {"a": [None]},
 )  # fmt: skip
-"""Arguments that a tool must answer with a result or a plain error."""
+"""Arguments of a block's that a tool must answer with a result or a plain error."""
 
 SPLITS: tuple[Split, ...] = ("eval", "train", "val")
 
@@ -52,7 +53,7 @@ def check_family(family: TaskFamily | str, seeds: range = range(3)) -> None:
 
     Raises:
         AssertionError: the message names the law.
-        okrt.errors.SpecError: a member is missing (named).
+        okrt.errors.SpecError: a member is missing (named), or there are no tiers.
     """
     made = specs.family(family)
     with _law("a family raises nothing of its own"):
@@ -60,7 +61,6 @@ def check_family(family: TaskFamily | str, seeds: range = range(3)) -> None:
 
 
 def _check_family(made: TaskFamily, family: TaskFamily | str, seeds: range) -> None:
-    _hold(bool(made.tiers), "a family has at least one tier", made.tiers)
     for tier in made.tiers:
         for seed in seeds:
             _check_task(made, tier, seed)
@@ -168,18 +168,26 @@ def _check_model(model: Model, conversations: list[Conversation] | None) -> None
 
 
 def _check_task(family: TaskFamily, tier: str, seed: int) -> None:
-    tasks = {split: family.task(seed, tier, split) for split in SPLITS}
+    tasks = {split: _task(family, seed, tier, split) for split in SPLITS}
     for split, task in tasks.items():
         _hold(isinstance(task, Task), "task returns a Task", task)
+        with _law(f"a task goes through JSON unchanged: {task.id}: Task.private must be JSON data"):
+            again = msgspec.json.decode(msgspec.json.encode(task), type=Task)
+        parts = (task.private, again.private)
+        _hold(again == task, "a task goes through JSON unchanged, Task.private as well", parts)
         where = (task.family, task.tier, task.split, task.seed)
         _hold(where == (family.name, tier, split, seed), "a task knows its coordinates", where)
-        _hold(task == family.task(seed, tier, split), "the same seed is the same task", task.id)
-        again = msgspec.json.decode(msgspec.json.encode(task), type=Task)
-        _hold(again == task, "a task goes through JSON unchanged", task.id)
+        same = task == _task(family, seed, tier, split)
+        _hold(same, "the same seed is the same task", task.id)
         _hold(bool(task.prompt.strip()), "a task has a prompt", task.id)
         _hold(task.tool_cap >= 1, "a task's tool cap is at least 1", task.tool_cap)
     bodies = {(task.prompt, msgspec.json.encode(task.private)) for task in tasks.values()}
     _hold(len(bodies) == len(SPLITS), "no instance is in two splits", (tier, seed))
+
+
+def _task(family: TaskFamily, seed: int, tier: str, split: Split) -> Task:
+    call = f"task({seed}, {tier!r}, {split!r})"
+    return guard_family(call, lambda: family.task(seed, tier, split))
 
 
 def _check_environment(family: TaskFamily, task: Task) -> None:
@@ -203,7 +211,7 @@ def _check_environment(family: TaskFamily, task: Task) -> None:
 
 
 def _finish(environment: Environment) -> None:
-    environment.tools["finish"]()
+    _check_result("finish", environment.tools["finish"]())
 
 
 def _check_answer(name: str, tool: Callable[..., Any], value: Any) -> None:
@@ -211,15 +219,17 @@ def _check_answer(name: str, tool: Callable[..., Any], value: Any) -> None:
         result = tool(value)
     except (ToolError, TypeError, ValueError, LookupError):
         return
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise AssertionError(
             f"a tool answers hostile arguments with a plain error: {name}({value!r:.40}) raised "
             f"{type(error).__name__}: {error}"
         ) from error
-    try:
-        msgspec.json.encode(result)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise AssertionError(f"a tool returns JSON data: {name} returned {result!r:.80}") from error
+    _check_result(name, result)
+
+
+def _check_result(name: str, result: Any) -> None:
+    if problem := not_json(result):
+        raise AssertionError(f"a tool returns JSON data: {name} returned {problem}: {result!r:.80}")
 
 
 def _family_bytes(spec: str, seeds: range) -> bytes:
@@ -244,7 +254,7 @@ def _law(law: str) -> Iterator[None]:
         yield
     except AssertionError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise AssertionError(f"{law}: {type(error).__name__}: {error}") from error
 
 

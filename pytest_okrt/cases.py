@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
@@ -9,26 +10,58 @@ import pytest
 
 from okrt import specs
 from okrt.errors import UsageError
-from okrt.selection.arguments import Options
+from okrt.selection.arguments import Options, family_source
 from okrt.selection.cases import CaseSpec, cases
 from okrt.selection.options import OPTIONS
+from okrt.types import TaskFamily
 
 FIXTURES = ("episode", "okrt_model", "okrt_contract", "okrt_task")
 _KEYS = ("family", "tiers", "seeds")
 
 
-def cases_of(mark: pytest.Mark, options: Options) -> list[CaseSpec]:
+class Families:
+    """The families that the markers of a session name, each under a name of its own: by that alone
+    their cases are told apart."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[TaskFamily, str]] = {}
+        self._sources: dict[str, str] = {}
+
+    def of(self, mark: pytest.Mark) -> TaskFamily:
+        """Returns the family of a marker. Raises UsageError: there is none, or another of the same
+        name."""
+        given = mark.kwargs.get("family", "opaque_knapsack")
+        family = specs.family(given)
+        kind = type(family)
+        told = given if isinstance(given, str) else f"{kind.__module__}.{kind.__qualname__} object"
+        known, before = self._known.setdefault(family.name, (family, told))
+        if known != family:
+            raise UsageError(
+                f"two families are named {family.name!r}, {before} and {told}: give each its own "
+                "name"
+            )
+        self._sources = {**family_source(family.name, given), **self._sources}
+        return family
+
+    def sources(self, cases: Iterable[CaseSpec]) -> dict[str, str]:
+        """Returns the sources of the families of cases, as `run.json` has them."""
+        names = {f"family {case.family.name}" for case in cases}
+        return {name: one for name, one in self._sources.items() if name in names}
+
+
+def cases_of(mark: pytest.Mark, options: Options, families: Families) -> list[CaseSpec]:
     """Returns the cases of a marked test (see `okrt.selection.cases.cases`).
 
     Raises:
-        UsageError: the marker or an option names no family, tier or seed.
+        UsageError: the marker or an option names no family, tier or seed, or two families have one
+            name.
     """
     unknown = [*map(repr, mark.args), *(_told(key) for key in mark.kwargs if key not in _KEYS)]
     if unknown:
         raise UsageError(
             f"@pytest.mark.okrt takes {', '.join(_KEYS)} by keyword, not {', '.join(unknown)}"
         )
-    family = specs.family(mark.kwargs.get("family", "opaque_knapsack"))
+    family = families.of(mark)
     tiers = options.tiers or _tiers(mark.kwargs.get("tiers", family.tiers[:1]))
     for tier in tiers:
         specs.tier(tier, family)

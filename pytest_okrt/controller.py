@@ -30,7 +30,7 @@ from okrt.store import decode_episode
 from okrt.types import Episode
 from pytest_okrt import workers
 from pytest_okrt.recorder import Recorder
-from pytest_okrt.session import COLLECT_ERROR, OkrtSession, manifest_of, selected
+from pytest_okrt.session import COLLECT_ERROR, OkrtSession, selected
 from pytest_okrt.status import Status, status
 
 MARGIN_S = 0.05
@@ -85,7 +85,7 @@ class Controller(OkrtSession):
             session.testsfailed += estimate(self.runner, wanted)
             return True
         if wanted:
-            self._begin(manifest_of(session.items), wanted)
+            self._begin(self.collection(session.items), wanted)
             self._ahead = Ahead(self.runner, wanted, self._add, self._record.finished)
         return None
 
@@ -122,11 +122,12 @@ class Controller(OkrtSession):
 
     def collected(self, worker: str) -> None:
         """Takes up what a worker collected; workers that disagree end the session."""
-        manifest = workers.read_manifest(self.workers, worker)
-        if manifest is None:
+        collected = workers.read_collected(self.workers, worker)
+        if collected is None:
             return
+        manifest = collected.cases
         if not self._recorder.manifest:
-            self._begin(manifest)
+            self._begin(collected)
             self._tell_if_over()
             self._tell_in_time()
         elif manifest != self._recorder.manifest:
@@ -168,10 +169,10 @@ class Controller(OkrtSession):
             self._timer.daemon = True
             self._timer.start()
 
-    def _begin(self, manifest: workers.Manifest, cases: Sequence[CaseSpec] = ()) -> None:
+    def _begin(self, collected: workers.Collected, cases: Sequence[CaseSpec] = ()) -> None:
         """Starts the record; where it, a sandbox or a model cannot be had, ends the session with
         one line. Workers, who make the cases, look into the tasks themselves."""
-        self._recorder.start(manifest, self.runner, cases)
+        self._recorder.start(collected, self.runner, cases)
         self.runner.session_over = self._record.limits.over
         workers.remove_others(self.workers)
         self._while_it_runs.enter_context(interrupted_by_sigterm())

@@ -16,6 +16,7 @@ from okrt.redact import without_secrets
 from okrt.selection.arguments import Options
 from okrt.selection.cases import CaseSpec
 from okrt.types import Episode
+from pytest_okrt.workers import Collected
 
 
 class Recorder:
@@ -26,12 +27,13 @@ class Recorder:
         self.record = Record(path, options, ["pytest", *arguments], config.rootpath)
         self.manifest: Mapping[str, Any] = {}
 
-    def start(self, manifest: Mapping[str, Any], runner: Runner, cases: Sequence[CaseSpec]) -> None:
+    def start(self, collected: Collected, runner: Runner, cases: Sequence[CaseSpec]) -> None:
         """Makes the run directory, or goes on in it. Where that, a sandbox or a model cannot be
         had, ends the session with one line."""
-        self.manifest = manifest
+        manifest = self.manifest = collected.cases
+        keys, families = map(_key, manifest.values()), collected.sources
         try:
-            self.record.open(map(_key, manifest.values()), runner, manifest, cases)
+            self.record.open(keys, runner, manifest, cases, families=families)
         except OkrtError as error:
             line = without_secrets(str(error))
             pytest.exit(f"okrt: {line}", returncode=pytest.ExitCode.USAGE_ERROR)

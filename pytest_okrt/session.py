@@ -19,10 +19,10 @@ from okrt.redact import without_secrets
 from okrt.selection.arguments import Given, read_options
 from okrt.selection.cases import CaseSpec
 from okrt.types import Episode
-from pytest_okrt.cases import FIXTURES, cases_of
+from pytest_okrt.cases import FIXTURES, Families, cases_of
 from pytest_okrt.options import dest, value_of
 from pytest_okrt.properties import properties
-from pytest_okrt.workers import Manifest
+from pytest_okrt.workers import Collected
 
 T = TypeVar("T")
 
@@ -43,6 +43,7 @@ class OkrtSession:
         self.workers = workers
         self.given = _given(config)
         self.options = read_options(self.given)
+        self.families = Families()
         self.runner = Runner(self.options, self.given.own_model)
 
     def generate(self, metafunc: pytest.Metafunc, mark: pytest.Mark) -> None:
@@ -54,7 +55,7 @@ class OkrtSession:
                 f"{', '.join(FIXTURES)}"
             )
         try:
-            cases = cases_of(mark, self.options)
+            cases = cases_of(mark, self.options, self.families)
         except UsageError as error:
             raise pytest.Collector.CollectError(f"{COLLECT_ERROR}{error}") from None
         options = self.options
@@ -82,6 +83,12 @@ class OkrtSession:
         except OkrtError as error:
             message = without_secrets(str(error))
         pytest.fail(f"okrt: {message}", pytrace=False)  # outside, or pytest shows the whole chain
+
+    def collection(self, items: list[pytest.Item]) -> Collected:
+        """Returns the selected cases and the sources of their families."""
+        found = selected(items)
+        cases = {item.nodeid: spec.manifest() for item, spec in found}
+        return Collected(cases, self.families.sources(spec for _, spec in found))
 
     def obtain(self, item: pytest.Item, spec: CaseSpec) -> Episode:
         """Returns the episode of a test, run now or before, and sees to its being recorded.
@@ -116,8 +123,3 @@ def selected(items: list[pytest.Item]) -> list[tuple[pytest.Item, CaseSpec]]:
             if isinstance(spec, CaseSpec):
                 found.append((item, spec))
     return found
-
-
-def manifest_of(items: list[pytest.Item]) -> Manifest:
-    """Returns the coordinates of the selected cases by node id."""
-    return {item.nodeid: spec.manifest() for item, spec in selected(items)}

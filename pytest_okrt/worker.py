@@ -16,8 +16,8 @@ from okrt.run import failed
 from okrt.selection.cases import CaseSpec
 from okrt.store import encode_episode
 from okrt.types import Episode
-from pytest_okrt.session import OkrtSession, manifest_of, selected
-from pytest_okrt.workers import NOT_RUN, RECORD, read_over, write_current, write_manifest
+from pytest_okrt.session import OkrtSession, selected
+from pytest_okrt.workers import NOT_RUN, RECORD, read_over, write_collected, write_current
 
 _record = pytest.StashKey[tuple[str, str]]()
 """A property of the report, by name."""
@@ -38,13 +38,13 @@ class Worker(OkrtSession):
         self._id: str = config.workerinput["workerid"]  # type: ignore[attr-defined]  # by xdist
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        manifest = manifest_of(session.items)
-        if not manifest:
+        collected = self.collection(session.items)
+        if not collected.cases:
             return
         claims = Counter(spec.key for _, spec in selected(session.items))
         self._shared = {key for key, tests in claims.items() if tests > 1}
         try:
-            write_manifest(self.workers, self._id, manifest)
+            write_collected(self.workers, self._id, collected)
         except StoreError as error:  # said by the controller, which ends the session with it
             session.shouldfail = f"okrt: {error}"
             session.items.clear()

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -26,25 +26,33 @@ NOT_RUN = "okrt_not_run"
 """The name of the one that says that there was no time for a case, or there were no tokens."""
 FOLDER = "workers"
 _OVER = "over"
-Manifest = dict[str, dict[str, Any]]
 
 
-def write_manifest(folder: Path, worker: str, manifest: Manifest) -> None:
-    """Writes the cases a worker collected, by node id. Raises StoreError: it cannot."""
+class Collected(NamedTuple):
+    """What a process collected."""
+
+    cases: dict[str, dict[str, Any]]
+    """Their coordinates, by node id."""
+    sources: dict[str, str]
+    """Of their families, as `run.json` has them."""
+
+
+def write_collected(folder: Path, worker: str, collected: Collected) -> None:
+    """Writes what a worker collected. Raises StoreError: it cannot."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _cannot_write(folder, error) from None
-    replace_file(folder / f"{worker}.json", msgspec.json.encode(manifest))
+    replace_file(folder / f"{worker}.json", msgspec.json.encode(collected))
 
 
-def read_manifest(folder: Path, worker: str) -> Manifest | None:
+def read_collected(folder: Path, worker: str) -> Collected | None:
     """Returns what a worker collected, or None if it collected no case."""
     try:
         content = (folder / f"{worker}.json").read_bytes()
     except FileNotFoundError:
         return None
-    return msgspec.json.decode(content, type=Manifest)
+    return msgspec.json.decode(content, type=Collected)
 
 
 def write_current(folder: Path, worker: str, line: bytes) -> None:

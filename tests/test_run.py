@@ -152,7 +152,7 @@ class Broken:
         return found
 
 
-def raising(error: Exception) -> Callable[..., Any]:
+def raising(error: BaseException) -> Callable[..., Any]:
     def fail(*_: Any, **__: Any) -> Any:
         raise error
 
@@ -164,6 +164,7 @@ def raising(error: Exception) -> Callable[..., Any]:
     [
         (raising(ModelFailure("server gone")), "ModelFailure", "server gone"),
         (raising(KeyError("k")), "KeyError", "model 'broken' raised KeyError: 'k'"),
+        (raising(SystemExit(3)), "SystemExit", "model 'broken' raised SystemExit: 3"),
         (list, "ModelFailure", "one Completion for each of the 1"),
         (lambda: ["text"], "ModelFailure", "one Completion for each of the 1"),
         (
@@ -320,7 +321,7 @@ class OddFamily(Counting):
 
     def environment(self, task: Task) -> Any:
         if self.broken == "environment":
-            raise ValueError("no such thing")
+            raise self.value or ValueError("no such thing")
         return Odd(5, broken=self.broken, value=self.value)
 
 
@@ -328,6 +329,7 @@ class OddFamily(Counting):
     ("broken", "value", "named"),
     [
         ("environment", None, "TaskFamily.environment raised ValueError"),
+        ("environment", SystemExit(3), "TaskFamily.environment raised SystemExit: 3"),
         ("tools", None, "Environment.tools raised TypeError"),
         ("outcome", 3, "Environment.outcome must return an Outcome"),
         ("outcome", Outcome(1.5, True), "Outcome.score must lie in [0, 1], got 1.5"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -15,8 +17,9 @@ from okrt.models.local import LocalModel
 from okrt.models.scripted import ScriptedModel
 from okrt.runtimes import laws
 from okrt.runtimes.contracts import ALL, NOTHING, PERSISTENT
+from okrt.runtimes.frames import not_json
 from okrt.runtimes.host import ZygoteRuntime
-from okrt.testing import check_contract, check_family, check_model, check_runtime
+from okrt.testing import HOSTILE, check_contract, check_family, check_model, check_runtime
 from okrt.types import (
     Completion,
     Contract,
@@ -35,6 +38,10 @@ from tests.toys import Counter, Counting, Says
 @pytest.mark.parametrize("family", [*specs.FAMILIES, "tests.toys:FAMILY"])
 def test_our_families_keep_their_laws(family: str) -> None:
     check_family(family)
+
+
+def test_a_tool_is_tried_with_what_a_block_can_pass() -> None:
+    assert [value for value in HOSTILE if not_json(value)] == []
 
 
 @pytest.mark.thorough  # each tier alone is held to them in tests/runtimes/test_tiers.py
@@ -89,9 +96,52 @@ class Fragile(Counting):
         return Breaks(5)
 
 
+class Quitting(Counting):
+    def environment(self, task: Task) -> Any:
+        class Quits(Counter):
+            def add(self, n: int) -> int:
+                raise SystemExit(3)
+
+        return Quits(5)
+
+
+class Giving(Counting):
+    """Its tools return what no run takes."""
+
+    def __init__(self, result: Any, tool: str = "add") -> None:
+        self.result, self.tool = result, tool
+
+    def environment(self, task: Task) -> Any:
+        result, name = self.result, self.tool
+
+        class Gives(Counter):
+            @property
+            def tools(self) -> Mapping[str, Any]:
+                return {**super().tools, name: lambda *args: result}
+
+        return Gives(5)
+
+
 class Raising(Counting):
     def task(self, seed: int, tier: str, split: Any = "eval") -> Task:
         raise KeyError("nothing there")
+
+
+class OneTier(Counting):
+    def task(self, seed: int, tier: str, split: Any = "eval") -> Task:
+        return replace(super().task(seed, {"low": "low"}[tier], split))
+
+
+class Keeping(Counting):
+    def __init__(self, made: Callable[[], Any]) -> None:
+        self.made = made
+
+    def task(self, seed: int, tier: str, split: Any = "eval") -> Task:
+        return replace(super().task(seed, tier, split), private={"kept": self.made()})
+
+
+class NoTiers(Counting):
+    tiers: Any = ()
 
 
 class Narrow(Counting):
@@ -121,15 +171,46 @@ class Endless(Counting):
         (Misnamed(), "a task knows its coordinates"),
         (Shared(), "environments of one task share no state"),
         (Fragile(), "a tool answers hostile arguments with a plain error"),
+        (Quitting(), "a tool answers hostile arguments with a plain error: .* SystemExit: 3"),
+        (Giving({1}), r"a tool returns JSON data: add returned type set: \{1\}"),
+        (Giving(b"x"), "a tool returns JSON data: add returned type bytes"),
+        (Giving(date(2000, 1, 1)), "a tool returns JSON data: add returned type date"),
+        (Giving({1: 2}), "a tool returns JSON data: add returned a dict with a key of type int"),
+        (Giving([float("nan")]), "a tool returns JSON data: add returned the float nan"),
+        (Giving(10**30), "a tool returns JSON data: add returned an int beyond 64 bits"),
+        (Giving({1}, "finish"), "a tool returns JSON data: finish returned type set"),
         (Endless(), "there is a tool named finish"),
-        (Raising(), "a family raises nothing of its own: KeyError"),
-        (Narrow(), "a family takes seeds of eighteen digits, as private tasks have: ValueError"),
+        (
+            Raising(),
+            r"a family raises nothing of its own: .*task\(0, 'low', 'eval'\) raised KeyError",
+        ),
+        (
+            Narrow(),
+            r"a family takes seeds of eighteen digits, as private tasks have: .*task\(9{18}, "
+            r"'low', 'eval'\) raised ValueError: Seed must",
+        ),
+        (OneTier(), r"a family raises nothing of its own: .*task\(0, 'high', 'eval'\) raised Key"),
+        (
+            Keeping(Lock),
+            "a task goes through JSON unchanged: counting/low/eval/0@1: Task.private must be JSON "
+            "data: TypeError: .*lock",
+        ),
+        (
+            Keeping(lambda: (1, 2)),
+            r"a task goes through JSON unchanged, Task.private as well: found \({'kept': \(1, "
+            r"2\)}, {'kept': \[1, 2\]}\)",
+        ),
         ("tests.toys:UNORDERED", "the same seed gives the same bytes in another process"),
     ],
 )
 def test_a_broken_family_fails_the_law_it_breaks(family: Any, law: str) -> None:
     with pytest.raises(AssertionError, match=f"^{law}"):
         check_family(family)
+
+
+def test_a_family_without_tiers_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"^family 'counting' has no tiers: give it at least one$"):
+        check_family(NoTiers())
 
 
 class AlwaysPersistent:
@@ -250,11 +331,17 @@ class Neighbourly(Says):
         return [Completion(str(len(conversations)), "stop", Usage()) for _ in conversations]
 
 
+class Leaves(Says):
+    def generate(self, conversations: Sequence[Conversation]) -> list[Completion]:
+        raise SystemExit(3)
+
+
 @pytest.mark.parametrize(
     ("model", "law"),
     [
         (Short("a"), "one completion for each conversation"),
         (Neighbourly("a"), "neighbours in a batch change no reply"),
+        (Leaves("a"), "a model raises nothing: SystemExit: 3"),
     ],
 )
 def test_a_broken_model_fails_the_law_it_breaks(model: Any, law: str) -> None:

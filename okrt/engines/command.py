@@ -27,7 +27,7 @@ from okrt.plan import Key, case_id, key_of
 from okrt.progress import PIPED_S, Line
 from okrt.redact import without_secrets
 from okrt.report.colour import painter
-from okrt.selection.arguments import Given, Options, read_options
+from okrt.selection.arguments import Given, Options, family_source, read_options
 from okrt.selection.cases import CaseSpec, cases
 from okrt.selection.options import OPTIONS
 from okrt.types import Episode, TaskFamily
@@ -151,7 +151,10 @@ def _recorded(
     path = options.resume or options.out or _new_path()
     command = ["okrt", *arguments.words]
     record = Record(path, options, command, Path.cwd())
-    record.open((case.key for case in wanted), runner, cases=wanted, shard=arguments.shard)
+    given = options.gates.given_family if options.gates else arguments.family
+    families = family_source(wanted[0].family.name, given)
+    keys = (case.key for case in wanted)
+    record.open(keys, runner, cases=wanted, shard=arguments.shard, families=families)
     shutil.rmtree(path / "workers", ignore_errors=True)  # of a pytest session that was killed
     runner.session_over = record.limits.over
     try:

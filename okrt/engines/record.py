@@ -75,6 +75,7 @@ class Record:
         self.limits = SessionLimits(options.max_hours, options.max_tokens)
         self._options, self._command, self._folder = options, command, folder
         self._salt = None if options.salt is None else options.salt.digest
+        self._sources: dict[str, str] = {}
         self._directory: RunDirectory | None = None
         self._run: dict[str, Any] = {}
         self._plan: Plan = ()
@@ -96,9 +97,10 @@ class Record:
         manifest: Mapping[str, Any] | None = None,
         cases: Iterable[CaseSpec] = (),
         shard: str | None = None,
+        families: Mapping[str, str] | None = None,
     ) -> None:
         """Makes the run directory, or goes on in it if it holds the same work: whether its tasks
-        are those of today is asked of the `cases`.
+        are those of today is asked of the `cases`. `families` are sources, as those of the options.
 
         Raises:
             okrt.errors.UsageError: it cannot be made, holds other work or is being written; or a
@@ -106,6 +108,7 @@ class Record:
             okrt.errors.RuntimeFailure: no sandbox can be had.
         """
         runner.runtime.open(PERSISTENT, {}, Limits()).close()
+        self._sources = {**self._options.sources, **(families or {})}
         keys = set(wanted)
         self._run = read_run(self.path) if self._options.resume else {}
         if self._options.resume:
@@ -256,7 +259,7 @@ class Record:
         planned = plan_in(run) or ()
         resuming.check_plan(path, planned, keys)
         there = finished(path)
-        sources = resuming.sources_of(path, run, options.sources, keys, there)
+        sources = resuming.sources_of(path, run, self._sources, keys, there)
         resuming.check_tasks(path, there, cases)
         cards = self._cards({key.model for key in keys if key not in there}, runner)
         resuming.check_models(path, run, cards)
@@ -298,7 +301,7 @@ class Record:
             "manifest": manifest,
             "shard": shard,
             "salt": self._salt,
-            "sources": dict(self._options.sources),
+            "sources": self._sources,
         }
         self._run = {
             **fresh,

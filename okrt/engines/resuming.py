@@ -116,8 +116,8 @@ def sources_of(
     wanted: Iterable[Key],
     finished: Finished,
 ) -> dict[str, str]:
-    """Returns the sources of a user's own runtimes and models, as `run.json` will have them: what
-    has no episode yet may have been mended meanwhile.
+    """Returns the sources of a user's own runtimes, models and families, as `run.json` will have
+    them: what has no episode yet may have been mended meanwhile.
 
     Raises:
         UsageError: one that has episodes, and is to have more, is of another source than those.
@@ -135,8 +135,10 @@ def sources_of(
 
 
 def _named(keys: Iterable[Key]) -> set[str]:
-    """Returns the runtimes and models of episodes, as `sources` has them."""
-    return {name for key in keys for name in (f"runtime {key.contract}", f"model {key.model}")}
+    """Returns the runtimes, models and families of episodes, as `sources` has them."""
+    named = {(key.contract, key.model, key.family) for key in keys}
+    kinds = ("runtime", "model", "family")
+    return {f"{kind} {name}" for one in named for kind, name in zip(kinds, one, strict=True)}
 
 
 def check_names(

@@ -34,7 +34,7 @@ class ScriptedModel:
     def _complete(self, conversation: Conversation) -> Completion:
         try:
             reply = self.respond(conversation)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ModelFailure(
                 f"{self.name}: the function raised {type(error).__name__}: {error}"
             ) from error

@@ -86,7 +86,7 @@ class BlockCalls:
             kind = _kind(error)
             self._record(call, args, error=f"{kind}: {error}")
             return _error(call, kind, _message(error))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             text = f"tool {call.tool!r} raised {type(error).__name__}: {error}"
             raise FamilyError(text) from error
         if problem := not_json(result):

@@ -173,6 +173,13 @@ def _sources(contracts: Mapping[str, Contract], models: Sequence[ModelSpec]) -> 
     return {name: digest for name, digest in found.items() if digest is not None}
 
 
+def family_source(name: str, given: object) -> dict[str, str]:
+    """Returns the digest of the file that a family given as `module:attribute` is in, by "family
+    NAME"; nothing of another one. It stands beside `Options.sources`, which know of no family."""
+    digest = specs.source_digest(given) if isinstance(given, str) else None
+    return {} if digest is None else {f"family {name}": digest}
+
+
 def _salt(given: Given, baseline: str | None) -> Salt | None:
     text = given.value("salt")
     found = None if text is None else read_salt(given.folder / text)

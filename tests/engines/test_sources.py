@@ -32,6 +32,11 @@ MODEL = """
 def talk(conversation):
     return "```python\\nfinish()\\n```"
 """
+FAMILY = """
+from tests.toys import Counting
+
+FAMILY = Counting()
+"""
 RUN = ("run", "--tier=micro", "--model=own_model:talk", "--runtime=ours:RESET", "--seeds=3")
 
 
@@ -43,7 +48,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     write("ours", CONTRACT)
     write("own_model", MODEL)
     yield
-    for module in ("ours", "own_model"):
+    for module in ("ours", "own_model", "own_family"):
         sys.modules.pop(module, None)
 
 
@@ -82,6 +87,19 @@ def test_a_run_does_not_go_on_with_another_source(
     write(module, text + "# changed\n")  # nothing of it is missing: nothing is mixed
     assert cli.main([*RUN, "--resume=run"]) == 0
     assert sources("run") == old
+
+
+def test_a_run_does_not_go_on_with_another_source_of_its_family(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    digest = write("own_family", FAMILY)
+    words = ("run", "--family=own_family:FAMILY", "--tier=low", *RUN[2:])
+    assert cli.main([*words, "--out=run", "--max-tokens=1"]) == 1
+    assert sources("run")["family counting"] == digest
+    write("own_family", FAMILY + "# changed\n")
+    capsys.readouterr()
+    assert cli.main([*words, "--resume=run"]) == 2
+    assert "the source of family counting has changed since" in capsys.readouterr().err
 
 
 def test_what_has_no_episode_yet_may_be_mended() -> None:

@@ -40,6 +40,15 @@ def test_a_cut_text_is_a_prefix_with_at_most_that_many_tokens(text: str, limit: 
     assert count_tokens(cut) == min(limit, count_tokens(text))
 
 
+@pytest.mark.parametrize("error", [KeyError("k"), SystemExit(3)])
+def test_whatever_the_function_raises_is_a_failure_of_the_model(error: BaseException) -> None:
+    def respond(conversation: Conversation) -> str:
+        raise error
+
+    with pytest.raises(ModelFailure, match=f"m: the function raised {type(error).__name__}: "):
+        ScriptedModel("m", respond).generate([_conversation("one")])
+
+
 def test_answers_in_order_and_counts_every_message_of_the_history() -> None:
     model: Model = ScriptedModel("echo", lambda conversation: conversation.messages[-1].content)
     first, second = model.generate([_conversation("one two"), _conversation("a b c", "d")])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
 
-from tests.plugin.conftest import Run, alone, rows
+from tests.plugin.conftest import Run, alone, plain, rows
 
 EVALUATION = """
 import pytest
@@ -24,6 +26,98 @@ def test_control(episode):
     assert episode.outcome.solved
 """
 FIGURES = ("score", "turns", "prompt_tokens", "completion_tokens", "transcript_chars", "errors")
+
+
+OWN = """
+from tests.toys import Counting
+
+FAMILY = AGAIN = Counting()
+"""
+TWO = """
+import pytest
+from depots import FAMILY
+
+@pytest.mark.okrt(family="depots:FAMILY")
+def test_one(okrt_task):
+    pass
+
+@pytest.mark.okrt(family={other})
+def test_other(okrt_task):
+    pass
+"""
+MARKED = """
+import pytest
+
+@pytest.mark.okrt(family="below:FAMILY")
+def test_one(episode):
+    pass
+
+@pytest.mark.okrt(family="below:DEPOTS")
+def test_other(episode):
+    pass
+"""
+BELOW = (
+    OWN
+    + """
+class Depots(Counting):
+    name = "depots"
+
+DEPOTS = Depots()
+"""
+)
+MODEL = """
+def talk(conversation):
+    return "nothing"
+"""
+
+
+@alone
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [('"other:FAMILY"', "other:FAMILY"), ("type(FAMILY)()", "tests.toys.Counting object")],
+)
+def test_two_families_of_one_name_are_a_collection_error(
+    evaluate: Run, pytester: pytest.Pytester, workers: str, other: str, told: str
+) -> None:
+    pytester.makepyfile(depots=OWN, other=OWN, model=MODEL, test_two=TWO.format(other=other))
+    result = evaluate("--model=model:talk")
+    assert (
+        f"okrt: two families are named 'counting', depots:FAMILY and {told}: give each its own name"
+        in plain(result)
+    )
+
+
+@alone
+@pytest.mark.parametrize("other", ['"depots:FAMILY"', '"depots:AGAIN"', "FAMILY"])
+def test_a_family_may_be_named_in_several_ways(
+    evaluate: Run, pytester: pytest.Pytester, workers: str, other: str
+) -> None:
+    pytester.makepyfile(depots=OWN, model=MODEL, test_two=TWO.format(other=other))
+    evaluate("--model=model:talk", "--okrt-seeds=1").assert_outcomes(passed=4)
+
+
+def test_the_source_of_a_family_is_that_of_the_run(
+    evaluate: Run, pytester: pytest.Pytester, workers: str
+) -> None:
+    (tests := pytester.path / "below").mkdir()
+    (tests / "test_source.py").write_text(MARKED)
+    (tests / "below.py").write_text(BELOW)  # found by the process that collects, and by no other
+    pytester.makepyfile(model=MODEL)
+    options = (
+        "below",
+        "--model=model:talk",
+        "--okrt-seeds=3",
+        "--runtime=stateless",
+        "-k=test_one",
+    )
+    evaluate(*options, "--okrt-max-tokens=1")
+    digest = f"sha256:{hashlib.sha256(BELOW.encode()).hexdigest()}"
+    sources = json.loads((pytester.path / "run" / "run.json").read_text())["sources"]
+    assert sources.pop("family counting") == digest
+    assert list(sources) == ["model model:talk"]
+    (tests / "below.py").write_text(BELOW + "# changed\n")
+    result = evaluate(*options, "--okrt-resume=run", out=False)
+    assert "the source of family counting has changed since" in plain(result)
 
 
 @alone

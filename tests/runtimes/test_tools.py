@@ -85,14 +85,19 @@ def test_errors_meant_for_the_block_reach_it(
     assert block.calls[0].error.startswith(f"{caught}: ")
 
 
-def test_any_other_error_of_a_tool_is_the_familys_fault(runtime: ZygoteRuntime) -> None:
+@pytest.mark.parametrize("error", [RuntimeError("bug"), SystemExit("bug")])
+def test_any_other_error_of_a_tool_is_the_familys_fault(
+    runtime: ZygoteRuntime, error: BaseException
+) -> None:
     def tool() -> None:
-        raise RuntimeError("bug")
+        raise error
 
     with runtime.open(STATELESS, {"tool": tool, "echo": echo}, Limits()) as session:
-        with pytest.raises(FamilyError, match="'tool' raised RuntimeError: bug") as caught:
+        with pytest.raises(
+            FamilyError, match=f"'tool' raised {type(error).__name__}: bug"
+        ) as caught:
             session.execute("tool()")
-        assert isinstance(caught.value.__cause__, RuntimeError)
+        assert caught.value.__cause__ is error
         assert session.execute("print(echo(1))").stdout == "1\n"
 
 
