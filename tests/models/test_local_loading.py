@@ -129,6 +129,47 @@ def test_weights_that_lack_a_tensor_are_refused(copy: Path) -> None:
         load(copy)
 
 
+def test_one_weight_of_nan_is_refused(copy: Path) -> None:
+    _damage(copy / "model.safetensors", "model.norm.weight")
+    with pytest.raises(UsageError, match="copy: answers with NaN: its weights are damaged, or"):
+        load(copy)
+
+
+def test_an_adapter_of_nan_is_refused_and_its_base_blamed_for_its_own(
+    copy: Path, tmp_path: Path
+) -> None:
+    adapter = make_adapter(tmp_path / "adapter", copy)
+    whole = (adapter / "adapter_model.safetensors").read_bytes()
+    _damage(adapter / "adapter_model.safetensors", "lora_B")
+    with pytest.raises(UsageError, match="adapter: answers with NaN"):
+        load(adapter)
+    (adapter / "adapter_model.safetensors").write_bytes(whole)
+    _damage(copy / "model.safetensors", "model.norm.weight")
+    with pytest.raises(UsageError, match="copy: answers with NaN"):
+        load(adapter)
+
+
+def _damage(file: Path, part: str) -> None:
+    """Makes one number NaN of the first tensor with `part` in its name."""
+    tensors = load_file(file)
+    tensors[next(name for name in tensors if part in name)].view(-1)[0] = torch.nan
+    save_file(tensors, file, metadata={"format": "pt"})
+
+
+def test_tokens_that_are_never_said_are_no_damage(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = Qwen3ForCausalLM.forward
+
+    def masking(*args: Any, **options: Any) -> Any:
+        output = forward(*args, **options)
+        output.logits[..., 300:] = -torch.inf
+        return output
+
+    monkeypatch.setattr(Qwen3ForCausalLM, "forward", masking)
+    load(checkpoint)
+
+
 def test_an_unknown_architecture_is_one_line(copy: Path) -> None:
     changed(copy / "config.json", model_type="no-such-architecture")
     with pytest.raises(UsageError, match="knows the architecture") as caught:
