@@ -142,12 +142,15 @@ def checkpoint_digest(path: Path, base: Path | None = None) -> str:
     """Returns the digest of whatever decides the answers; an adapter's includes its base's.
 
     It depends neither on where the directories lie nor on `okrt.json`.
+
+    Raises:
+        SpecError: a file that is to be JSON is none.
     """
     files = _weight_files(path) + [path / name for name in _BEHAVIOUR if (path / name).is_file()]
     parts = {file.name: _file_digest(file) for file in files}
     parts["tokenizer"] = tokenizer_digest(path, base)
     if is_adapter(path):
-        config = json.loads((path / ADAPTER_CONFIG).read_bytes())
+        config = _read_object(path / ADAPTER_CONFIG)
         parts[ADAPTER_CONFIG] = _digest_of({**config, "base_model_name_or_path": None})
         parts["base"] = checkpoint_digest(base_path(path, base))
     return _digest_of(parts)
@@ -155,11 +158,15 @@ def checkpoint_digest(path: Path, base: Path | None = None) -> str:
 
 def tokenizer_digest(path: Path, base: Path | None = None) -> str:
     """Returns the digest of what turns text into ids: the same for two checkpoints that tokenise
-    alike, however their padding, truncation or chat template differ."""
+    alike, however their padding, truncation or chat template differ.
+
+    Raises:
+        SpecError: tokenizer.json is no JSON.
+    """
     home = tokenizer_path(path, base)
     fast = home / "tokenizer.json"
     if fast.is_file():
-        content = json.loads(fast.read_bytes())
+        content = _read_object(fast)
         return _digest_of({part: content.get(part) for part in _TEXT_TO_IDS})
     return _digest_of({file.name: _file_digest(file) for file in _matching(home, _VOCABULARIES)})
 
@@ -188,6 +195,13 @@ def _matching(path: Path, patterns: tuple[str, ...]) -> list[Path]:
 
 def _weight_files(path: Path) -> list[Path]:
     return _matching(path, _ADAPTER_WEIGHTS if is_adapter(path) else _MODEL_WEIGHTS)
+
+
+def _read_object(file: Path) -> dict[str, Any]:
+    try:
+        return msgspec.convert(json.loads(file.read_bytes()), dict[str, Any])
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise SpecError(f"{file}: no JSON object: {error}; save or copy it again") from error
 
 
 def _digest_of(value: Any) -> str:
