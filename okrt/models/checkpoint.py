@@ -30,9 +30,17 @@ _BEHAVIOUR = (
     "chat_template.jinja",
 )
 """Files beside the weights that decide what a checkpoint answers: stop tokens, template."""
+_SHOWN = len("sha256:") + 12
+"""Characters of a digest in a message."""
 _VOCABULARIES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "merges.txt")
 _TEXT_TO_IDS = ("added_tokens", "normalizer", "pre_tokenizer", "model")
 """Parts of tokenizer.json that decide which ids a text has."""
+
+
+class TrainedOn(msgspec.Struct, frozen=True):
+    """The base that an adapter was trained on."""
+
+    digest: str | None = None
 
 
 class CheckpointNote(msgspec.Struct, frozen=True):
@@ -40,6 +48,8 @@ class CheckpointNote(msgspec.Struct, frozen=True):
 
     trained_under: TrainedUnder = "unknown"
     tiers: tuple[str, ...] | None = None
+    base: TrainedOn | str | None = None
+    """Where it is text, or has no digest, it says nothing."""
 
 
 class _AdapterConfig(msgspec.Struct):
@@ -185,8 +195,28 @@ def read_note(path: Path) -> CheckpointNote:
     except msgspec.MsgspecError as error:
         raise SpecError(
             f"{file}: {error}; trained_under is persistent, stateless, mixed or unknown, "
-            "tiers a list of names"
+            "tiers a list of names, base an object with a digest"
         ) from error
+
+
+def strange_base(path: Path, base: Path | None = None) -> str | None:
+    """Returns one line where the note of an adapter records another base than it is put on.
+
+    Raises:
+        SpecError: see `read_note`, `base_path` and `checkpoint_digest`.
+    """
+    recorded = read_note(path).base
+    if not is_adapter(path) or not isinstance(recorded, TrainedOn) or recorded.digest is None:
+        return None
+    below = base_path(path, base)
+    digest = checkpoint_digest(below)
+    if digest == recorded.digest:
+        return None
+    return (
+        f"{path}: the adapter was trained on another base, or the files of {below} have "
+        f"changed since: {NOTE_FILE} records {recorded.digest[:_SHOWN]}, that base is "
+        f"{digest[:_SHOWN]}"
+    )
 
 
 def _matching(path: Path, patterns: tuple[str, ...]) -> list[Path]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from okrt.errors import ModelFailure, UsageError
-from okrt.models.checkpoint import base_path, check_checkpoint
+from okrt.models.checkpoint import base_path, check_checkpoint, strange_base
 from okrt.models.engine import Engine, Reply, can_serve
 from okrt.models.refeeding import Refeeding
 from okrt.models.rendering import (
@@ -73,6 +73,8 @@ class LocalModel:
                 changes nothing, or the chat template knows no such calls.
         """
         check_checkpoint(path, base)
+        if told := strange_base(path, base):
+            warnings.warn(told, stacklevel=2)
         if "PYTEST_XDIST_WORKER" in os.environ:
             torch.set_num_threads(1)  # as many processes as cores already
         self.name = path.resolve().name

@@ -186,7 +186,7 @@ def test_a_tokenizer_of_another_kind_is_its_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b'{"model": {"voc', b"", b"[]", b"\xff{}"])
 def test_a_damaged_tokenizer_is_one_line_that_names_it(copy: Path, content: bytes) -> None:
     (copy / "tokenizer.json").write_bytes(content)
-    with pytest.raises(SpecError, match=r"copy/tokenizer\.json: no JSON object: .*copy it") as caught:
+    with pytest.raises(SpecError, match=r"tokenizer\.json: no JSON object: .*copy it") as caught:
         checkpoint_digest(copy)
     assert "\n" not in str(caught.value)
 

@@ -1,5 +1,6 @@
 """What can be loaded, and how it is told what cannot be loaded or run."""
 
+import json
 import socket
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import Qwen3ForCausalLM
 
 from okrt.errors import ModelFailure, UsageError
-from okrt.models.checkpoint import checkpoint_digest
+from okrt.models.checkpoint import checkpoint_digest, strange_base
 from okrt.models.local import LocalModel
 from okrt.models.weights import is_spread
 from tests.checkpoints import make_adapter, make_checkpoint
@@ -78,6 +79,31 @@ def test_another_base_may_be_given_for_an_adapter(copy: Path, tmp_path: Path) ->
     options: dict[str, Any] = {"temperature": 0.0, "max_new_tokens": 24, "thinking": "off"}
     assert texts(LocalModel(adapter, base=moved, **options).generate(ask("go"))) == expected
     assert checkpoint_digest(adapter, moved) == digest
+
+
+def test_a_base_that_the_adapter_was_not_trained_on_is_told(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    adapter = make_adapter(tmp_path / "adapter", checkpoint)
+    other = make_checkpoint(tmp_path / "other", seed=1)
+    own, found = checkpoint_digest(checkpoint), checkpoint_digest(other)
+    (adapter / "okrt.json").write_text(json.dumps({"base": {"name": "one", "digest": own}}))
+    options: dict[str, Any] = {"temperature": 0.0, "max_new_tokens": 24, "thinking": "off"}
+    with pytest.warns(UserWarning, match=f"records {own[:19]}, that base is {found[:19]}$"):
+        LocalModel(adapter, base=other, **options)
+
+
+@pytest.mark.parametrize("base", [None, "name", {"name": "one"}, {"digest": "its own"}])
+def test_of_the_base_that_is_recorded_nothing_is_told(
+    copy: Path, tmp_path: Path, base: object
+) -> None:
+    adapter = make_adapter(tmp_path / "adapter", copy)
+    if base == {"digest": "its own"}:
+        base = {"digest": checkpoint_digest(copy)}
+    (adapter / "okrt.json").write_text(json.dumps({"base": base}))
+    assert strange_base(adapter) is None
+    (copy / "okrt.json").write_text('{"base": {"digest": "sha256:0"}}')
+    assert strange_base(copy) is None
 
 
 @pytest.mark.parametrize(
