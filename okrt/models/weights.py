@@ -10,6 +10,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import torch
+from jinja2 import TemplateError
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -144,12 +145,20 @@ def one_line(path: Path) -> Iterator[None]:
     """Turns whatever a loader raises into one line that names the checkpoint."""
     try:
         yield
-    except Exception as error:
-        line = str(error).strip().partition("\n")[0]
+    except TemplateError as error:
         raise UsageError(
-            f"{path}: the checkpoint cannot be loaded: {type(error).__name__}: {line}; check that "
-            "its files are whole and that the installed transformers knows the architecture"
+            f"{path}: its chat template cannot render an episode's messages (user, assistant, user "
+            f"or tool): {_cause(error)}"
         ) from error
+    except Exception as error:
+        raise UsageError(
+            f"{path}: the checkpoint cannot be loaded: {_cause(error)}; check that its files are "
+            "whole and that the installed transformers knows the architecture"
+        ) from error
+
+
+def _cause(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 @contextmanager

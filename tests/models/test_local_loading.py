@@ -217,8 +217,15 @@ def test_code_in_a_checkpoint_is_not_run(copy: Path, tmp_path: Path) -> None:
 
 def test_a_template_that_cannot_be_rendered_is_one_line(tmp_path: Path) -> None:
     path = make_checkpoint(tmp_path / "bad", template="{{ raise_exception('only\ntools') }}")
-    with pytest.raises(UsageError, match=r"bad: the checkpoint cannot be loaded: .*only"):
+    with pytest.raises(UsageError, match=r"bad: its chat template cannot .*: only tools$"):
         load(path)
+
+
+def test_the_reason_of_a_wrong_configuration_is_told(copy: Path) -> None:
+    changed(copy / "config.json", hidden_size="wide")
+    with pytest.raises(UsageError, match="'hidden_size': TypeError: .*expected int") as caught:
+        load(copy)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
