@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
@@ -51,7 +52,8 @@ class Weights:
         Raises:
             UsageError: it cannot be loaded.
         """
-        from peft import PeftModel  # takes seconds, and only adapters need it
+        with _quiet():
+            from peft import PeftModel  # takes seconds, and only adapters need it
 
         name = f"adapter-{next(self._numbers)}"
         with one_line(adapter), _quiet():
@@ -163,11 +165,16 @@ def _cause(error: Exception) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps the loaders' progress bars off the terminal."""
+    """Keeps the loaders' progress bars off the terminal, and that bitsandbytes, which peft imports,
+    lacks kernels that nothing here uses."""
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
+    bitsandbytes = logging.getLogger("bitsandbytes")
+    level = bitsandbytes.level
+    bitsandbytes.setLevel(logging.ERROR)
     try:
         yield
     finally:
+        bitsandbytes.setLevel(level)
         if shown:
             transformers_logging.enable_progress_bar()

@@ -1,10 +1,14 @@
 """What can be loaded, and how it is told what cannot be loaded or run."""
 
 import json
+import logging
 import socket
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import peft
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -223,7 +227,7 @@ def test_a_template_that_cannot_be_rendered_is_one_line(tmp_path: Path) -> None:
 
 def test_the_reason_of_a_wrong_configuration_is_told(copy: Path) -> None:
     changed(copy / "config.json", hidden_size="wide")
-    with pytest.raises(UsageError, match="'hidden_size': TypeError: .*expected int") as caught:
+    with pytest.raises(UsageError, match=r"'hidden_size': TypeError: .*expected int") as caught:
         load(copy)
     assert "\n" not in str(caught.value)
 
@@ -283,3 +287,28 @@ def test_workers_use_one_thread_each(checkpoint: Path, monkeypatch: pytest.Monke
 def test_loading_shows_nothing(checkpoint: Path, capfd: pytest.CaptureFixture[str]) -> None:
     load(checkpoint)
     assert capfd.readouterr() == ("", "")
+
+
+class _Loud(ModuleType):
+    """peft, as it is imported where bitsandbytes misses something."""
+
+    __spec__ = peft.__spec__
+
+    def __getattr__(self, name: str) -> Any:
+        logging.getLogger("bitsandbytes.backends.cpu.ops").warning("pip install kernels")
+        return getattr(peft, name)
+
+
+def test_what_bitsandbytes_misses_is_not_shown_when_peft_is_imported(
+    checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    adapter = make_adapter(tmp_path / "adapter", checkpoint)
+    loud = _Loud("peft")
+    monkeypatch.setitem(sys.modules, "peft", loud)
+    load(adapter)
+    assert "kernels" not in caplog.text
+    assert loud.PeftModel is peft.PeftModel
+    assert "kernels" in caplog.text
