@@ -66,7 +66,7 @@ def wrong(metric: Measured, kind: LimitKind, value: float) -> str:
     if value < 1 and metric.unit != "turns":
         return (
             f"a difference is in {metric.unit}, 1 at least; for a share of them write "
-            "ratio_at_most = 1.10"
+            "ratio_at_most = 1.10 in a gate file, --ratio 1.10 on the command line"
         )
     return "" if value > 0 else f"a difference in {metric.unit} lies above 0"
 

@@ -30,9 +30,17 @@ _BEHAVIOUR = (
     "chat_template.jinja",
 )
 """Files beside the weights that decide what a checkpoint answers: stop tokens, template."""
+_SHOWN = len("sha256:") + 12
+"""Characters of a digest in a message."""
 _VOCABULARIES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "merges.txt")
 _TEXT_TO_IDS = ("added_tokens", "normalizer", "pre_tokenizer", "model")
 """Parts of tokenizer.json that decide which ids a text has."""
+
+
+class TrainedOn(msgspec.Struct, frozen=True):
+    """The base that an adapter was trained on."""
+
+    digest: str | None = None
 
 
 class CheckpointNote(msgspec.Struct, frozen=True):
@@ -40,6 +48,8 @@ class CheckpointNote(msgspec.Struct, frozen=True):
 
     trained_under: TrainedUnder = "unknown"
     tiers: tuple[str, ...] | None = None
+    base: TrainedOn | str | None = None
+    """Where it is text, or has no digest, it says nothing."""
 
 
 class _AdapterConfig(msgspec.Struct):
@@ -142,12 +152,15 @@ def checkpoint_digest(path: Path, base: Path | None = None) -> str:
     """Returns the digest of whatever decides the answers; an adapter's includes its base's.
 
     It depends neither on where the directories lie nor on `okrt.json`.
+
+    Raises:
+        SpecError: a file that is to be JSON is none.
     """
     files = _weight_files(path) + [path / name for name in _BEHAVIOUR if (path / name).is_file()]
     parts = {file.name: _file_digest(file) for file in files}
     parts["tokenizer"] = tokenizer_digest(path, base)
     if is_adapter(path):
-        config = json.loads((path / ADAPTER_CONFIG).read_bytes())
+        config = _read_object(path / ADAPTER_CONFIG)
         parts[ADAPTER_CONFIG] = _digest_of({**config, "base_model_name_or_path": None})
         parts["base"] = checkpoint_digest(base_path(path, base))
     return _digest_of(parts)
@@ -155,11 +168,15 @@ def checkpoint_digest(path: Path, base: Path | None = None) -> str:
 
 def tokenizer_digest(path: Path, base: Path | None = None) -> str:
     """Returns the digest of what turns text into ids: the same for two checkpoints that tokenise
-    alike, however their padding, truncation or chat template differ."""
+    alike, however their padding, truncation or chat template differ.
+
+    Raises:
+        SpecError: tokenizer.json is no JSON.
+    """
     home = tokenizer_path(path, base)
     fast = home / "tokenizer.json"
     if fast.is_file():
-        content = json.loads(fast.read_bytes())
+        content = _read_object(fast)
         return _digest_of({part: content.get(part) for part in _TEXT_TO_IDS})
     return _digest_of({file.name: _file_digest(file) for file in _matching(home, _VOCABULARIES)})
 
@@ -178,8 +195,28 @@ def read_note(path: Path) -> CheckpointNote:
     except msgspec.MsgspecError as error:
         raise SpecError(
             f"{file}: {error}; trained_under is persistent, stateless, mixed or unknown, "
-            "tiers a list of names"
+            "tiers a list of names, base an object with a digest"
         ) from error
+
+
+def strange_base(path: Path, base: Path | None = None) -> str | None:
+    """Returns one line where the note of an adapter records another base than it is put on.
+
+    Raises:
+        SpecError: see `read_note`, `base_path` and `checkpoint_digest`.
+    """
+    recorded = read_note(path).base
+    if not is_adapter(path) or not isinstance(recorded, TrainedOn) or recorded.digest is None:
+        return None
+    below = base_path(path, base)
+    digest = checkpoint_digest(below)
+    if digest == recorded.digest:
+        return None
+    return (
+        f"{path}: the adapter was trained on another base, or the files of {below} have "
+        f"changed since: {NOTE_FILE} records {recorded.digest[:_SHOWN]}, that base is "
+        f"{digest[:_SHOWN]}"
+    )
 
 
 def _matching(path: Path, patterns: tuple[str, ...]) -> list[Path]:
@@ -188,6 +225,13 @@ def _matching(path: Path, patterns: tuple[str, ...]) -> list[Path]:
 
 def _weight_files(path: Path) -> list[Path]:
     return _matching(path, _ADAPTER_WEIGHTS if is_adapter(path) else _MODEL_WEIGHTS)
+
+
+def _read_object(file: Path) -> dict[str, Any]:
+    try:
+        return msgspec.convert(json.loads(file.read_bytes()), dict[str, Any])
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise SpecError(f"{file}: no JSON object: {error}; save or copy it again") from error
 
 
 def _digest_of(value: Any) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from okrt.errors import ModelFailure, UsageError
-from okrt.models.checkpoint import base_path, check_checkpoint
+from okrt.models.checkpoint import base_path, check_checkpoint, strange_base
 from okrt.models.engine import Engine, Reply, can_serve
 from okrt.models.refeeding import Refeeding
 from okrt.models.rendering import (
@@ -69,10 +69,12 @@ class LocalModel:
             function: what the chat template is told that the model may call.
 
         Raises:
-            UsageError: no checkpoint there, it cannot be loaded, the adapter changes nothing, or
-                the chat template knows no such calls.
+            UsageError: no checkpoint there, it cannot be loaded, it answers with NaN, the adapter
+                changes nothing, or the chat template knows no such calls.
         """
         check_checkpoint(path, base)
+        if told := strange_base(path, base):
+            warnings.warn(told, stacklevel=2)
         if "PYTEST_XDIST_WORKER" in os.environ:
             torch.set_num_threads(1)  # as many processes as cores already
         self.name = path.resolve().name
@@ -92,8 +94,7 @@ class LocalModel:
         self._context: int | None = getattr(
             self._weights.model.config, "max_position_embeddings", None
         )
-        if self._adapter is not None:
-            self._check_adapter(path, base)
+        self._check_weights(path, base)
         self._decoder = self._make_decoder()
         self._unfinished: dict[int, tuple[Conversation, Reply]] = {}
         self._told_of_rewriting = False
@@ -236,22 +237,34 @@ class LocalModel:
                 "<tool_call>{JSON}</tool_call>; use --okrt-format fenced"
             )
 
-    def _check_adapter(self, path: Path, base: Path | None) -> None:
-        """Raises UsageError if the adapter changes nothing."""
+    def _check_weights(self, path: Path, base: Path | None) -> None:
+        """Raises UsageError if the weights answer with NaN, or the adapter changes nothing."""
+        model, known = self._weights.model, {}
+        with one_line(path), torch.inference_mode(), self._weights.using(self._adapter):
+            if self._adapter is not None:
+                with model.disable_adapter():
+                    known[base_path(path, base)] = self._canary()
+            known[path] = self._canary()
+        for place, found in known.items():
+            # -inf is a token that is never said; NaN also follows from +inf, or -inf for all tokens
+            if found.isnan().any():
+                raise UsageError(
+                    f"{place}: answers with NaN: its weights are damaged, or its training diverged"
+                )
+        if self._adapter is not None and torch.equal(*known.values()):
+            raise UsageError(
+                f"{path}: the adapter changes nothing: log-probabilities with and without it are "
+                f"equal on top of {base_path(path, base)}; give another adapter, or the base itself"
+            )
+
+    def _canary(self) -> torch.Tensor:
+        """Returns the log-probabilities after each token of a short prompt."""
         prompt = encode_conversation(
             self._tokenizer,
             _CANARY,
             add_generation_prompt=True,
             template_kwargs=self._template_kwargs,
         )
-        ids = torch.tensor([prompt.ids], device=self._device)
-        model = self._weights.model
-        with torch.inference_mode(), self._weights.using(self._adapter):
-            adapted = model(input_ids=ids).logits.log_softmax(-1)
-            with model.disable_adapter():
-                plain = model(input_ids=ids).logits.log_softmax(-1)
-        if torch.equal(adapted, plain):
-            raise UsageError(
-                f"{path}: the adapter changes nothing: log-probabilities with and without it are "
-                f"equal on top of {base_path(path, base)}; give another adapter, or the base itself"
-            )
+        ids = torch.tensor([prompt.ids[: self._context]], device=self._device)
+        logits: torch.Tensor = self._weights.model(input_ids=ids).logits
+        return logits.log_softmax(-1)

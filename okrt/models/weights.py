@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
@@ -10,6 +11,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import torch
+from jinja2 import TemplateError
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -50,7 +52,8 @@ class Weights:
         Raises:
             UsageError: it cannot be loaded.
         """
-        from peft import PeftModel  # takes seconds, and only adapters need it
+        with _quiet():
+            from peft import PeftModel  # takes seconds, and only adapters need it
 
         name = f"adapter-{next(self._numbers)}"
         with one_line(adapter), _quiet():
@@ -144,21 +147,34 @@ def one_line(path: Path) -> Iterator[None]:
     """Turns whatever a loader raises into one line that names the checkpoint."""
     try:
         yield
-    except Exception as error:
-        line = str(error).strip().partition("\n")[0]
+    except TemplateError as error:
         raise UsageError(
-            f"{path}: the checkpoint cannot be loaded: {type(error).__name__}: {line}; check that "
-            "its files are whole and that the installed transformers knows the architecture"
+            f"{path}: its chat template cannot render an episode's messages (user, assistant, user "
+            f"or tool): {_cause(error)}"
         ) from error
+    except Exception as error:
+        raise UsageError(
+            f"{path}: the checkpoint cannot be loaded: {_cause(error)}; check that its files are "
+            "whole and that the installed transformers knows the architecture"
+        ) from error
+
+
+def _cause(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps the loaders' progress bars off the terminal."""
+    """Keeps the loaders' progress bars off the terminal, and that bitsandbytes, which peft imports,
+    lacks kernels that nothing here uses."""
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
+    bitsandbytes = logging.getLogger("bitsandbytes")
+    level = bitsandbytes.level
+    bitsandbytes.setLevel(logging.ERROR)
     try:
         yield
     finally:
+        bitsandbytes.setLevel(level)
         if shown:
             transformers_logging.enable_progress_bar()

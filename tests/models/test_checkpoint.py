@@ -183,6 +183,23 @@ def test_a_tokenizer_of_another_kind_is_its_files(tmp_path: Path) -> None:
     assert tokenizer_digest(tmp_path) != before
 
 
+@pytest.mark.parametrize("content", [b'{"model": {"voc', b"", b"[]", b"\xff{}"])
+def test_a_damaged_tokenizer_is_one_line_that_names_it(copy: Path, content: bytes) -> None:
+    (copy / "tokenizer.json").write_bytes(content)
+    with pytest.raises(SpecError, match=r"tokenizer\.json: no JSON object: .*copy it") as caught:
+        checkpoint_digest(copy)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_adapter_configuration_is_named_where_the_base_is_given(
+    copy: Path, tmp_path: Path
+) -> None:
+    adapter = make_adapter(tmp_path / "adapter", copy)
+    (adapter / "adapter_config.json").write_text("{")
+    with pytest.raises(SpecError, match=r"adapter_config\.json: no JSON object"):
+        checkpoint_digest(adapter, copy)
+
+
 def test_weights_are_sized_with_the_base(copy: Path, tmp_path: Path) -> None:
     adapter = make_adapter(tmp_path / "adapter", copy)
     own = (adapter / "adapter_model.safetensors").stat().st_size

@@ -1,16 +1,21 @@
 """What can be loaded, and how it is told what cannot be loaded or run."""
 
+import json
+import logging
 import socket
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import peft
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import Qwen3ForCausalLM
 
 from okrt.errors import ModelFailure, UsageError
-from okrt.models.checkpoint import checkpoint_digest
+from okrt.models.checkpoint import checkpoint_digest, strange_base
 from okrt.models.local import LocalModel
 from okrt.models.weights import is_spread
 from tests.checkpoints import make_adapter, make_checkpoint
@@ -80,6 +85,31 @@ def test_another_base_may_be_given_for_an_adapter(copy: Path, tmp_path: Path) ->
     assert checkpoint_digest(adapter, moved) == digest
 
 
+def test_a_base_that_the_adapter_was_not_trained_on_is_told(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    adapter = make_adapter(tmp_path / "adapter", checkpoint)
+    other = make_checkpoint(tmp_path / "other", seed=1)
+    own, found = checkpoint_digest(checkpoint), checkpoint_digest(other)
+    (adapter / "okrt.json").write_text(json.dumps({"base": {"name": "one", "digest": own}}))
+    options: dict[str, Any] = {"temperature": 0.0, "max_new_tokens": 24, "thinking": "off"}
+    with pytest.warns(UserWarning, match=f"records {own[:19]}, that base is {found[:19]}$"):
+        LocalModel(adapter, base=other, **options)
+
+
+@pytest.mark.parametrize("base", [None, "name", {"name": "one"}, {"digest": "its own"}])
+def test_of_the_base_that_is_recorded_nothing_is_told(
+    copy: Path, tmp_path: Path, base: object
+) -> None:
+    adapter = make_adapter(tmp_path / "adapter", copy)
+    if base == {"digest": "its own"}:
+        base = {"digest": checkpoint_digest(copy)}
+    (adapter / "okrt.json").write_text(json.dumps({"base": base}))
+    assert strange_base(adapter) is None
+    (copy / "okrt.json").write_text('{"base": {"digest": "sha256:0"}}')
+    assert strange_base(copy) is None
+
+
 @pytest.mark.parametrize(
     ("weights", "free", "spread"),
     [(10, [], False), (70, [100], False), (90, [100], False), (90, [100, 100], True),
@@ -129,6 +159,47 @@ def test_weights_that_lack_a_tensor_are_refused(copy: Path) -> None:
         load(copy)
 
 
+def test_one_weight_of_nan_is_refused(copy: Path) -> None:
+    _damage(copy / "model.safetensors", "model.norm.weight")
+    with pytest.raises(UsageError, match="copy: answers with NaN: its weights are damaged, or"):
+        load(copy)
+
+
+def test_an_adapter_of_nan_is_refused_and_its_base_blamed_for_its_own(
+    copy: Path, tmp_path: Path
+) -> None:
+    adapter = make_adapter(tmp_path / "adapter", copy)
+    whole = (adapter / "adapter_model.safetensors").read_bytes()
+    _damage(adapter / "adapter_model.safetensors", "lora_B")
+    with pytest.raises(UsageError, match="adapter: answers with NaN"):
+        load(adapter)
+    (adapter / "adapter_model.safetensors").write_bytes(whole)
+    _damage(copy / "model.safetensors", "model.norm.weight")
+    with pytest.raises(UsageError, match="copy: answers with NaN"):
+        load(adapter)
+
+
+def _damage(file: Path, part: str) -> None:
+    """Makes one number NaN of the first tensor with `part` in its name."""
+    tensors = load_file(file)
+    tensors[next(name for name in tensors if part in name)].view(-1)[0] = torch.nan
+    save_file(tensors, file, metadata={"format": "pt"})
+
+
+def test_tokens_that_are_never_said_are_no_damage(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = Qwen3ForCausalLM.forward
+
+    def masking(*args: Any, **options: Any) -> Any:
+        output = forward(*args, **options)
+        output.logits[..., 300:] = -torch.inf
+        return output
+
+    monkeypatch.setattr(Qwen3ForCausalLM, "forward", masking)
+    load(checkpoint)
+
+
 def test_an_unknown_architecture_is_one_line(copy: Path) -> None:
     changed(copy / "config.json", model_type="no-such-architecture")
     with pytest.raises(UsageError, match="knows the architecture") as caught:
@@ -150,8 +221,15 @@ def test_code_in_a_checkpoint_is_not_run(copy: Path, tmp_path: Path) -> None:
 
 def test_a_template_that_cannot_be_rendered_is_one_line(tmp_path: Path) -> None:
     path = make_checkpoint(tmp_path / "bad", template="{{ raise_exception('only\ntools') }}")
-    with pytest.raises(UsageError, match=r"bad: the checkpoint cannot be loaded: .*only"):
+    with pytest.raises(UsageError, match=r"bad: its chat template cannot .*: only tools$"):
         load(path)
+
+
+def test_the_reason_of_a_wrong_configuration_is_told(copy: Path) -> None:
+    changed(copy / "config.json", hidden_size="wide")
+    with pytest.raises(UsageError, match=r"'hidden_size': TypeError: .*expected int") as caught:
+        load(copy)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -209,3 +287,28 @@ def test_workers_use_one_thread_each(checkpoint: Path, monkeypatch: pytest.Monke
 def test_loading_shows_nothing(checkpoint: Path, capfd: pytest.CaptureFixture[str]) -> None:
     load(checkpoint)
     assert capfd.readouterr() == ("", "")
+
+
+class _Loud(ModuleType):
+    """peft, as it is imported where bitsandbytes misses something."""
+
+    __spec__ = peft.__spec__
+
+    def __getattr__(self, name: str) -> Any:
+        logging.getLogger("bitsandbytes.backends.cpu.ops").warning("pip install kernels")
+        return getattr(peft, name)
+
+
+def test_what_bitsandbytes_misses_is_not_shown_when_peft_is_imported(
+    checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    adapter = make_adapter(tmp_path / "adapter", checkpoint)
+    loud = _Loud("peft")
+    monkeypatch.setitem(sys.modules, "peft", loud)
+    load(adapter)
+    assert "kernels" not in caplog.text
+    assert loud.PeftModel is peft.PeftModel
+    assert "kernels" in caplog.text

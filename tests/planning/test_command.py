@@ -177,6 +177,7 @@ def test_two_cells_of_one_run_are_named_the_judged_one_first(
         (("--metric=turns", "--margin=2", "--equivalent"), "is equivalent within a --ratio"),
         (("--metric=score", "--ratio=1.1", "--equivalent"), "is equivalent within a --margin"),
         (("--metric=turns", "--ratio=1.1"), "give --pilot RUN"),
+        (("--metric=total_tokens", "--margin=0.1"), "--ratio 1.10 on the command line"),
         (("--gates=x",), "no such file"),
         (("--gates=x", "--tasks=9"), "leave out --tasks"),
         (("--gates=x", "--truth=0"), "leave out --truth"),
