@@ -35,7 +35,7 @@ class Families:
         kind = type(family)
         told = given if isinstance(given, str) else f"{kind.__module__}.{kind.__qualname__} object"
         known, before = self._known.setdefault(family.name, (family, told))
-        if known != family:
+        if not _same(known, family):
             raise UsageError(
                 f"two families are named {family.name!r}, {before} and {told}: give each its own "
                 "name"
@@ -47,6 +47,14 @@ class Families:
         """Returns the sources of the families of cases, as `run.json` has them."""
         names = {f"family {case.family.name}" for case in cases}
         return {name: one for name, one in self._sources.items() if name in names}
+
+
+def _same(one: TaskFamily, other: TaskFamily) -> bool:
+    """Whether two objects make the same tasks: equal ones do, and those of one class and state."""
+    states = [getattr(family, "__dict__", None) for family in (one, other)]
+    return one == other or (
+        type(one) is type(other) and states[0] is not None and states[0] == states[1]
+    )
 
 
 def cases_of(mark: pytest.Mark, options: Options, families: Families) -> list[CaseSpec]:

@@ -74,12 +74,16 @@ def talk(conversation):
 @alone
 @pytest.mark.parametrize(
     ("other", "told"),
-    [('"other:FAMILY"', "other:FAMILY"), ("type(FAMILY)()", "tests.toys.Counting object")],
+    [
+        ('"other:FAMILY"', "other:FAMILY"),
+        ('__import__("other").FAMILY', "other.Other object"),
+    ],
 )
 def test_two_families_of_one_name_are_a_collection_error(
     evaluate: Run, pytester: pytest.Pytester, workers: str, other: str, told: str
 ) -> None:
-    pytester.makepyfile(depots=OWN, other=OWN, model=MODEL, test_two=TWO.format(other=other))
+    another = OWN.replace("Counting()", "type('Other', (Counting,), {})()")
+    pytester.makepyfile(depots=OWN, other=another, model=MODEL, test_two=TWO.format(other=other))
     result = evaluate("--model=model:talk")
     assert (
         f"okrt: two families are named 'counting', depots:FAMILY and {told}: give each its own name"
@@ -88,7 +92,7 @@ def test_two_families_of_one_name_are_a_collection_error(
 
 
 @alone
-@pytest.mark.parametrize("other", ['"depots:FAMILY"', '"depots:AGAIN"', "FAMILY"])
+@pytest.mark.parametrize("other", ['"depots:FAMILY"', '"depots:AGAIN"', "FAMILY", "type(FAMILY)()"])
 def test_a_family_may_be_named_in_several_ways(
     evaluate: Run, pytester: pytest.Pytester, workers: str, other: str
 ) -> None:
