@@ -34,7 +34,7 @@ from okrt.errors import UsageError
 from okrt.models.local import LocalModel
 from okrt.models.template import chat_template
 from training import saving
-from training.callbacks import Progress, quiet, stopping
+from training.callbacks import Progress, StopDiverged, quiet, stopping
 from training.dataset import Encoded
 from training.recipe import Recipe
 
@@ -109,6 +109,7 @@ def arguments(recipe: Recipe, folder: Path, report_to: Sequence[str] = ()) -> SF
         save_strategy="steps",
         save_total_limit=KEPT_STEPS,
         logging_steps=1,
+        logging_nan_inf_filter=False,  # it would log 0 in the place of NaN
         disable_tqdm=True,
         report_to=list(report_to) or "none",
     )
@@ -142,7 +143,7 @@ def make_trainer(job: Job) -> OkrtTrainer:
         processing_class=load_tokenizer(job.base),
         quantization_config=quantization,
         peft_config=lora,
-        callbacks=[Progress()],
+        callbacks=[Progress(), StopDiverged(job.out)],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.out = job.out
@@ -186,7 +187,8 @@ def finetune(job: Job) -> None:
     """Trains and saves: `job.out` is there when this returns, and not before.
 
     Raises:
-        UsageError: the base cannot be trained so, or the trainer refuses a setting.
+        UsageError: the base cannot be trained so, the trainer refuses a setting, or training
+            diverged.
         StoreError: saving failed; the last step that was saved whole stays.
         KeyboardInterrupt: after Ctrl-C; what was trained is saved first, where one process trains.
     """
