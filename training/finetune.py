@@ -21,6 +21,7 @@ from accelerate import PartialState  # type: ignore[import-untyped]
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import (
+    AutoModelForCausalLM,
     AutoTokenizer,
     BitsAndBytesConfig,
     PreTrainedTokenizerBase,
@@ -116,7 +117,11 @@ def arguments(recipe: Recipe, folder: Path, report_to: Sequence[str] = ()) -> SF
 
 
 def make_trainer(job: Job) -> OkrtTrainer:
-    """Returns the trainer with its model loaded; the same job gives bitwise the same weights."""
+    """Returns the trainer with its model loaded; the same job gives bitwise the same weights.
+
+    Raises:
+        UsageError: the base lacks weights.
+    """
     recipe = job.recipe
     quantization = None
     if recipe.quantization == "nf4":
@@ -130,24 +135,43 @@ def make_trainer(job: Job) -> OkrtTrainer:
     if recipe.lora is not None:
         lora = LoraConfig(**msgspec.to_builtins(recipe.lora), task_type="CAUSAL_LM")
     args = arguments(recipe, saving.steps_folder(job.out), job.report_to)
-    args.model_init_kwargs = {
-        # Weights that are trained themselves need the small digits that bf16 lacks.
-        "dtype": recipe.dtype if recipe.lora is not None else "float32",
-        "attn_implementation": recipe.attention,
-        "local_files_only": True,
-    }
     trainer = OkrtTrainer(
-        model=str(job.base),
+        model=_load_model(job, args, quantization),
         args=args,
         train_dataset=as_dataset(job.examples),
         processing_class=load_tokenizer(job.base),
-        quantization_config=quantization,
         peft_config=lora,
         callbacks=[Progress(), StopDiverged(job.out)],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.out = job.out
     return trainer
+
+
+def _load_model(job: Job, args: SFTConfig, quantization: BitsAndBytesConfig | None) -> Any:
+    """Returns the base's model, where and as TRL would load it, if its weights are whole."""
+    # One process spreads a model over its GPUs; each of several places its own.
+    spread = args.device.type == "cuda" and args.world_size == 1
+    # Weights that are trained themselves need the small digits that bf16 lacks.
+    dtype = job.recipe.dtype if job.recipe.lora is not None else "float32"
+    loader: Any = AutoModelForCausalLM  # its annotations know no second return value
+    model, info = loader.from_pretrained(
+        job.base,
+        dtype=getattr(torch, dtype),
+        attn_implementation=job.recipe.attention,
+        quantization_config=quantization,
+        device_map="auto" if spread else None,
+        local_files_only=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+    )
+    # transformers fills what is missing with random numbers and goes on.
+    if missing := sorted(info["missing_keys"]):
+        raise UsageError(
+            f"{job.base}: the weights lack {len(missing)} tensors, {missing[0]} first; save or "
+            "copy the checkpoint again"
+        )
+    return model
 
 
 class OkrtTrainer(SFTTrainer):
@@ -207,7 +231,9 @@ def _train(job: Job) -> None:
     """Trains up to the last step, which is saved like those before it."""
     try:
         trainer = make_trainer(job)
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
+    except UsageError:
+        raise
+    except Exception as error:  # whatever a loader raises: safetensors has errors of its own
         line = " ".join(str(error).split())[:300]
         raise UsageError(
             f"{job.base}: cannot be trained by this recipe: {type(error).__name__}: {line}"

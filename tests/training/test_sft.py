@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from okrt.errors import UsageError
@@ -260,6 +261,36 @@ def test_a_place_that_is_taken_is_left_alone(
     taken.write_text("mine")
     _refused(run, capfd, "--resume" if what == "steps" else "out: not empty")
     assert taken.read_text() == "mine"
+
+
+# -- what it refuses once it has the weights ------------------------------------------------------
+
+
+def test_a_base_that_lacks_weights_is_not_trained(
+    run: Sft, checkpoint: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    base = Path(shutil.copytree(checkpoint, tmp_path / "base"))
+    weights = load_file(base / "model.safetensors")
+    for name in ("model.layers.1.mlp.up_proj.weight", "model.layers.1.mlp.down_proj.weight"):
+        del weights[name]
+    save_file(weights, base / "model.safetensors", {"format": "pt"})
+    assert run("--base", str(base)) == 2
+    assert capfd.readouterr().err.splitlines()[1:] == [
+        f"sft: {base}: the weights lack 2 tensors, model.layers.1.mlp.down_proj.weight first; "
+        "save or copy the checkpoint again"
+    ]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_base_that_is_cut_off_is_one_line(
+    run: Sft, checkpoint: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    base = Path(shutil.copytree(checkpoint, tmp_path / "base"))
+    file = base / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1000])
+    assert run("--base", str(base)) == 2
+    (line,) = capfd.readouterr().err.splitlines()[1:]
+    assert line.startswith(f"sft: {base}: cannot be trained by this recipe: SafetensorError: ")
 
 
 # -- the adapter's canary --------------------------------------------------------------------------
