@@ -40,7 +40,7 @@ class Trainer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gradient_accumulation_steps: Count = 1
     num_train_epochs: Positive = 1.0
     max_steps: int = -1
-    """Optimizer steps; where it is above 0, `num_train_epochs` is not looked at."""
+    """Optimizer steps; -1: as many as `num_train_epochs` comes to, which is not looked at else."""
     optim: Literal["adamw_torch", "adamw_torch_fused", "paged_adamw_8bit"] = "adamw_torch"
     lr_scheduler_type: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
     warmup_steps: Annotated[float, msgspec.Meta(ge=0)] = 0.0
@@ -52,6 +52,12 @@ class Trainer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     activation_checkpointing: bool = False
     save_steps: Count = 50
     """Optimizer steps between two saves that `--resume` can go on from."""
+
+    def __post_init__(self) -> None:
+        if self.max_steps < 1 and self.max_steps != -1:
+            raise ValueError(
+                f"max_steps = {self.max_steps}: give at least 1, or -1 for num_train_epochs"
+            )
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

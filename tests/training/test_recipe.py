@@ -111,6 +111,8 @@ def test_what_is_given_stands_in_place_of_the_files(tmp_path: Path) -> None:
         (SMALL.replace('base = "b"\n', ""), "missing key `base`"),
         (SMALL + "[lora]\nr = 0\nlora_alpha = 1\n", "expected `int` >= 1 at lora.r"),
         ('quantization = "nf4"\n' + SMALL, "quantized weights cannot be trained themselves"),
+        (SMALL + "max_steps = 0\n", "max_steps = 0: give at least 1, or -1 for num_train_epochs"),
+        (SMALL + "max_steps = -2\n", "max_steps = -2: give at least 1, or -1"),
         ("base = [", "cannot be read as a recipe"),
     ],
 )
