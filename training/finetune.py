@@ -27,7 +27,10 @@ from transformers import (
     PreTrainedTokenizerBase,
     PrinterCallback,
 )
-from transformers.integrations.integration_utils import get_available_reporting_integrations
+from transformers.integrations.integration_utils import (
+    INTEGRATION_TO_CALLBACK,
+    get_available_reporting_integrations,
+)
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
@@ -81,7 +84,7 @@ def check_machine(recipe: Recipe, report_to: Sequence[str]) -> None:
     """Returns where this machine has what the recipe asks for. Loads nothing.
 
     Raises:
-        UsageError: no GPU, or a package is not installed.
+        UsageError: no GPU, no such tracker, or a package is not installed.
     """
     if recipe.device == "cuda" and not torch.cuda.is_available():
         raise UsageError(
@@ -90,9 +93,15 @@ def check_machine(recipe: Recipe, report_to: Sequence[str]) -> None:
         )
     if recipe.quantization == "nf4" and importlib.util.find_spec("bitsandbytes") is None:
         raise UsageError('quantization = "nf4" needs bitsandbytes; pip install bitsandbytes')
-    missing = sorted(set(report_to) - set(get_available_reporting_integrations()))
-    if missing:
-        raise UsageError(f"--report-to {missing[0]}: not installed; pip install {missing[0]}")
+    _check_trackers(report_to)
+
+
+def _check_trackers(report_to: Sequence[str]) -> None:
+    for name in sorted(set(report_to) - set(get_available_reporting_integrations())):
+        if name not in INTEGRATION_TO_CALLBACK:
+            known = ", ".join(sorted(INTEGRATION_TO_CALLBACK))
+            raise UsageError(f"--report-to {name}: no such tracker; known: {known}")
+        raise UsageError(f"--report-to {name}: not installed; install {name}'s own package")
 
 
 def arguments(recipe: Recipe, folder: Path, report_to: Sequence[str] = ()) -> SFTConfig:
@@ -229,6 +238,7 @@ def finetune(job: Job) -> None:
 
 def _train(job: Job) -> None:
     """Trains up to the last step, which is saved like those before it."""
+    saving.make_steps(job.out)
     try:
         trainer = make_trainer(job)
     except UsageError:

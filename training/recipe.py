@@ -11,7 +11,7 @@ import hashlib
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 
@@ -158,6 +158,15 @@ def _plain(message: str) -> str:
     """Returns a message of msgspec's in the words of TOML."""
     text, _, place = message.partition(" - at `")
     section = place.removesuffix("`").removeprefix("$").removeprefix(".")
+    if text.startswith("Invalid enum value"):
+        text += f" (known: {', '.join(_choices(section))})"
     text = text.replace("Object contains unknown field", "unknown key")
     text = text.replace("Object missing required field", "missing key")
     return f"{text[:1].lower()}{text[1:]}" + (f" at {section}" if section else "")
+
+
+def _choices(section: str) -> list[str]:
+    """Returns what may stand at a key of a closed set, `trainer.optim` or the like."""
+    table, _, key = section.rpartition(".")
+    owner = {"trainer": Trainer, "lora": Lora}.get(table, Recipe)
+    return [value for value in get_args(get_type_hints(owner)[key]) if isinstance(value, str)]

@@ -91,10 +91,24 @@ def _flat(data: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     return flat
 
 
+def make_steps(out: Path) -> None:
+    """Makes the folder of the steps, if it is not there.
+
+    Raises:
+        UsageError: it cannot be made.
+    """
+    try:
+        steps_folder(out).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"--out {out}: cannot be written: {error.strerror}; give another place"
+        ) from error
+
+
 def begin(out: Path, job: Mapping[str, Any]) -> None:
     """Makes the folder of the steps, and drops those that were never finished."""
     steps = steps_folder(out)
-    steps.mkdir(parents=True, exist_ok=True)
+    make_steps(out)
     drop_partial(out)
     for folder in steps.glob("checkpoint-*"):
         if not (folder / WHOLE).is_file():

@@ -205,7 +205,8 @@ def test_a_dry_run_writes_nothing(
         (["--base", "/no where"], "base '/no where' cannot be found"),
         (["--traces", "nowhere"], "no traces folder"),
         (["--contract", "mixed"], "collect with --cue true"),
-        (["--report-to", "wandb"], "--report-to wandb: not installed"),
+        (["--report-to", "wandb"], "--report-to wandb: not installed; install wandb's own package"),
+        (["--report-to", "wandbb"], "--report-to wandbb: no such tracker; known: azure_ml, "),
     ],
 )
 def test_a_mistake_is_one_line(
@@ -261,6 +262,17 @@ def test_a_place_that_is_taken_is_left_alone(
     taken.write_text("mine")
     _refused(run, capfd, "--resume" if what == "steps" else "out: not empty")
     assert taken.read_text() == "mine"
+
+
+@pytest.mark.usefixtures("no_loading")
+def test_a_place_that_cannot_be_written_is_told(
+    run: Sft, toy: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--out", str(toy / "out")) == 2
+    err = capfd.readouterr().err.splitlines()
+    assert err[1:] == [
+        f"sft: --out {toy / 'out'}: cannot be written: Not a directory; give another place"
+    ]
 
 
 # -- what it refuses once it has the weights ------------------------------------------------------
