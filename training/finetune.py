@@ -253,6 +253,8 @@ def _train(job: Job) -> None:
         start = trainable_digest(cast(torch.nn.Module, trainer.model))
         saving.begin(job.out, {**job.note, "start": start})
     PartialState().wait_for_everyone()
+    if last:
+        trainer._total_train_tokens = saving.tokens_of(last)  # TRL counts from 0 again
     try:
         with stopping(trainer):
             trainer.train(resume_from_checkpoint=str(last) if last else None)

@@ -144,6 +144,15 @@ def finished(out: Path) -> bool:
     return state.global_step >= state.max_steps
 
 
+def tokens_of(step: Path) -> int:
+    """Returns how many tokens had been trained on when a step was saved, `num_tokens` of the log.
+
+    Raises:
+        UsageError: its state is damaged, or training had diverged.
+    """
+    return int(max((entry.get("num_tokens", 0) for entry in _state(step).log_history), default=0))
+
+
 def publish(out: Path) -> None:
     """Puts the last step's weights and tokenizer, `okrt.json` and the log into `out`, in one
     rename; then the steps go.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -145,6 +146,9 @@ def test_ctrl_c_saves_and_stops(
     )
     assert run("--resume") == 0
     assert losses(tmp_path / "out") == straight
+    log = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
+    tokens = [entry["num_tokens"] for entry in log]
+    assert tokens == sorted(set(tokens))
 
 
 def test_another_recipe_does_not_go_on(
