@@ -173,7 +173,9 @@ def test_it_says_what_it_does(run: Sft, capfd: pytest.CaptureFixture[str]) -> No
 def test_help_ends_in_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         sft.main(["--help"])
-    assert "--out checkpoints/toy-stateless" in capsys.readouterr().out.splitlines()[-1]
+    out = capsys.readouterr().out
+    assert "--out checkpoints/toy-stateless" in out.splitlines()[-1]
+    assert "--dry-run check what needs no weights" in " ".join(out.split())
 
 
 # -- what it refuses, before any weight is loaded --------------------------------------------------
