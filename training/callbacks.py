@@ -76,6 +76,11 @@ class StopDiverged(TrainerCallback):
     ) -> None:
         """Raises UsageError where training diverged."""
         if what := saving.not_finite(logs or {}):
+            if state.global_step == 1:
+                raise UsageError(
+                    f"step 1: {what}, before any weight was changed; check that the base's weights "
+                    "are whole and finite, or give another --base"
+                )
             last = saving.last_step(self._out)
             raise UsageError(
                 f"diverged at step {state.global_step}: {what}; lower learning_rate "

@@ -246,7 +246,8 @@ def _train(job: Job) -> None:
     except Exception as error:  # whatever a loader raises: safetensors has errors of its own
         line = " ".join(str(error).split())[:300]
         raise UsageError(
-            f"{job.base}: cannot be trained by this recipe: {type(error).__name__}: {line}"
+            f"{job.base}: cannot be trained by this recipe: {type(error).__name__}: {line}; check "
+            "the recipe, and that the base's files are whole"
         ) from error
     last = saving.last_step(job.out) if job.resume else None
     if trainer.is_world_process_zero():

@@ -305,6 +305,19 @@ def test_a_base_that_is_cut_off_is_one_line(
     assert run("--base", str(base)) == 2
     (line,) = capfd.readouterr().err.splitlines()[1:]
     assert line.startswith(f"sft: {base}: cannot be trained by this recipe: SafetensorError: ")
+    assert line.endswith("; check the recipe, and that the base's files are whole")
+
+
+def test_a_base_with_weights_that_are_no_numbers_is_told(
+    run: Sft, checkpoint: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    base = Path(shutil.copytree(checkpoint, tmp_path / "base"))
+    weights = load_file(base / "model.safetensors")
+    weights["model.norm.weight"].fill_(torch.nan)
+    save_file(weights, base / "model.safetensors", {"format": "pt"})
+    assert run("--base", str(base)) == 2
+    (line,) = capfd.readouterr().err.splitlines()[1:]
+    assert line.startswith("sft: step 1: loss nan, before any weight was changed; check that the ")
 
 
 # -- the adapter's canary --------------------------------------------------------------------------
