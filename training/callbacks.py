@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -24,6 +25,9 @@ from transformers import (
     TrainingArguments,
 )
 from transformers.utils import logging as transformers_logging
+
+from okrt.errors import UsageError
+from training import saving
 
 
 class Progress(TrainerCallback):
@@ -54,6 +58,35 @@ class Progress(TrainerCallback):
         end = "\n" if last or not terminal else ""
         sys.stderr.write(("\r\033[K" if terminal else "") + line + end)
         sys.stderr.flush()
+
+
+class StopDiverged(TrainerCallback):
+    """Ends training at the first loss or gradient that is no finite number, before it is saved."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, Any] | None = None,
+        **_: Any,
+    ) -> None:
+        """Raises UsageError where training diverged."""
+        if what := saving.not_finite(logs or {}):
+            if state.global_step == 1:
+                raise UsageError(
+                    f"step 1: {what}, before any weight was changed; check that the base's weights "
+                    "are whole and finite, or give another --base"
+                )
+            last = saving.last_step(self._out)
+            raise UsageError(
+                f"diverged at step {state.global_step}: {what}; lower learning_rate "
+                f"({args.learning_rate:g}) and give another --out; "
+                + (f"what was saved before is in {last}" if last else "nothing was saved before")
+            )
 
 
 class _StopAndSave(TrainerCallback):

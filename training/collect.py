@@ -251,10 +251,15 @@ class Progress:
 
 
 def _summary(folder: Path, found: Survey) -> str:
-    refused = len(found.refused)
+    reasons = {
+        name: ", ".join(f"{reason} {count}" for reason, count in counts.items() if count)
+        for name, counts in found.refusals.items()
+    }
+    why = "; ".join(f"{name}: {text}" for name, text in reasons.items() if text)
     return (
-        f"{folder}: {found.accepted} pairs of {found.tried} tasks, {refused} refused; "
-        f"digest {found.digest}"
+        f"{folder}: {found.accepted} pairs of {found.tried} tasks, {len(found.refused)} refused"
+        + (f" ({why})" if why else "")
+        + (f"; digest {found.digest}" if found.digest else "")
     )
 
 

@@ -21,12 +21,16 @@ from accelerate import PartialState  # type: ignore[import-untyped]
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import (
+    AutoModelForCausalLM,
     AutoTokenizer,
     BitsAndBytesConfig,
     PreTrainedTokenizerBase,
     PrinterCallback,
 )
-from transformers.integrations.integration_utils import get_available_reporting_integrations
+from transformers.integrations.integration_utils import (
+    INTEGRATION_TO_CALLBACK,
+    get_available_reporting_integrations,
+)
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
@@ -34,7 +38,7 @@ from okrt.errors import UsageError
 from okrt.models.local import LocalModel
 from okrt.models.template import chat_template
 from training import saving
-from training.callbacks import Progress, quiet, stopping
+from training.callbacks import Progress, StopDiverged, quiet, stopping
 from training.dataset import Encoded
 from training.recipe import Recipe
 
@@ -80,7 +84,7 @@ def check_machine(recipe: Recipe, report_to: Sequence[str]) -> None:
     """Returns where this machine has what the recipe asks for. Loads nothing.
 
     Raises:
-        UsageError: no GPU, or a package is not installed.
+        UsageError: no GPU, no such tracker, or a package is not installed.
     """
     if recipe.device == "cuda" and not torch.cuda.is_available():
         raise UsageError(
@@ -89,9 +93,15 @@ def check_machine(recipe: Recipe, report_to: Sequence[str]) -> None:
         )
     if recipe.quantization == "nf4" and importlib.util.find_spec("bitsandbytes") is None:
         raise UsageError('quantization = "nf4" needs bitsandbytes; pip install bitsandbytes')
-    missing = sorted(set(report_to) - set(get_available_reporting_integrations()))
-    if missing:
-        raise UsageError(f"--report-to {missing[0]}: not installed; pip install {missing[0]}")
+    _check_trackers(report_to)
+
+
+def _check_trackers(report_to: Sequence[str]) -> None:
+    for name in sorted(set(report_to) - set(get_available_reporting_integrations())):
+        if name not in INTEGRATION_TO_CALLBACK:
+            known = ", ".join(sorted(INTEGRATION_TO_CALLBACK))
+            raise UsageError(f"--report-to {name}: no such tracker; known: {known}")
+        raise UsageError(f"--report-to {name}: not installed; install {name}'s own package")
 
 
 def arguments(recipe: Recipe, folder: Path, report_to: Sequence[str] = ()) -> SFTConfig:
@@ -109,13 +119,18 @@ def arguments(recipe: Recipe, folder: Path, report_to: Sequence[str] = ()) -> SF
         save_strategy="steps",
         save_total_limit=KEPT_STEPS,
         logging_steps=1,
+        logging_nan_inf_filter=False,  # it would log 0 in the place of NaN
         disable_tqdm=True,
         report_to=list(report_to) or "none",
     )
 
 
 def make_trainer(job: Job) -> OkrtTrainer:
-    """Returns the trainer with its model loaded; the same job gives bitwise the same weights."""
+    """Returns the trainer with its model loaded; the same job gives bitwise the same weights.
+
+    Raises:
+        UsageError: the base lacks weights.
+    """
     recipe = job.recipe
     quantization = None
     if recipe.quantization == "nf4":
@@ -129,24 +144,43 @@ def make_trainer(job: Job) -> OkrtTrainer:
     if recipe.lora is not None:
         lora = LoraConfig(**msgspec.to_builtins(recipe.lora), task_type="CAUSAL_LM")
     args = arguments(recipe, saving.steps_folder(job.out), job.report_to)
-    args.model_init_kwargs = {
-        # Weights that are trained themselves need the small digits that bf16 lacks.
-        "dtype": recipe.dtype if recipe.lora is not None else "float32",
-        "attn_implementation": recipe.attention,
-        "local_files_only": True,
-    }
     trainer = OkrtTrainer(
-        model=str(job.base),
+        model=_load_model(job, args, quantization),
         args=args,
         train_dataset=as_dataset(job.examples),
         processing_class=load_tokenizer(job.base),
-        quantization_config=quantization,
         peft_config=lora,
-        callbacks=[Progress()],
+        callbacks=[Progress(), StopDiverged(job.out)],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.out = job.out
     return trainer
+
+
+def _load_model(job: Job, args: SFTConfig, quantization: BitsAndBytesConfig | None) -> Any:
+    """Returns the base's model, where and as TRL would load it, if its weights are whole."""
+    # One process spreads a model over its GPUs; each of several places its own.
+    spread = args.device.type == "cuda" and args.world_size == 1
+    # Weights that are trained themselves need the small digits that bf16 lacks.
+    dtype = job.recipe.dtype if job.recipe.lora is not None else "float32"
+    loader: Any = AutoModelForCausalLM  # its annotations know no second return value
+    model, info = loader.from_pretrained(
+        job.base,
+        dtype=getattr(torch, dtype),
+        attn_implementation=job.recipe.attention,
+        quantization_config=quantization,
+        device_map="auto" if spread else None,
+        local_files_only=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+    )
+    # transformers fills what is missing with random numbers and goes on.
+    if missing := sorted(info["missing_keys"]):
+        raise UsageError(
+            f"{job.base}: the weights lack {len(missing)} tensors, {missing[0]} first; save or "
+            "copy the checkpoint again"
+        )
+    return model
 
 
 class OkrtTrainer(SFTTrainer):
@@ -186,7 +220,8 @@ def finetune(job: Job) -> None:
     """Trains and saves: `job.out` is there when this returns, and not before.
 
     Raises:
-        UsageError: the base cannot be trained so, or the trainer refuses a setting.
+        UsageError: the base cannot be trained so, the trainer refuses a setting, or training
+            diverged.
         StoreError: saving failed; the last step that was saved whole stays.
         KeyboardInterrupt: after Ctrl-C; what was trained is saved first, where one process trains.
     """
@@ -203,18 +238,24 @@ def finetune(job: Job) -> None:
 
 def _train(job: Job) -> None:
     """Trains up to the last step, which is saved like those before it."""
+    saving.make_steps(job.out)
     try:
         trainer = make_trainer(job)
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
+    except UsageError:
+        raise
+    except Exception as error:  # whatever a loader raises: safetensors has errors of its own
         line = " ".join(str(error).split())[:300]
         raise UsageError(
-            f"{job.base}: cannot be trained by this recipe: {type(error).__name__}: {line}"
+            f"{job.base}: cannot be trained by this recipe: {type(error).__name__}: {line}; check "
+            "the recipe, and that the base's files are whole"
         ) from error
     last = saving.last_step(job.out) if job.resume else None
     if trainer.is_world_process_zero():
         start = trainable_digest(cast(torch.nn.Module, trainer.model))
         saving.begin(job.out, {**job.note, "start": start})
     PartialState().wait_for_everyone()
+    if last:
+        trainer._total_train_tokens = saving.tokens_of(last)  # TRL counts from 0 again
     try:
         with stopping(trainer):
             trainer.train(resume_from_checkpoint=str(last) if last else None)

@@ -11,7 +11,7 @@ import hashlib
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 
@@ -40,7 +40,7 @@ class Trainer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gradient_accumulation_steps: Count = 1
     num_train_epochs: Positive = 1.0
     max_steps: int = -1
-    """Optimizer steps; where it is above 0, `num_train_epochs` is not looked at."""
+    """Optimizer steps; -1: as many as `num_train_epochs` comes to, which is not looked at else."""
     optim: Literal["adamw_torch", "adamw_torch_fused", "paged_adamw_8bit"] = "adamw_torch"
     lr_scheduler_type: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
     warmup_steps: Annotated[float, msgspec.Meta(ge=0)] = 0.0
@@ -52,6 +52,12 @@ class Trainer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     activation_checkpointing: bool = False
     save_steps: Count = 50
     """Optimizer steps between two saves that `--resume` can go on from."""
+
+    def __post_init__(self) -> None:
+        if self.max_steps < 1 and self.max_steps != -1:
+            raise ValueError(
+                f"max_steps = {self.max_steps}: give at least 1, or -1 for num_train_epochs"
+            )
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -152,6 +158,15 @@ def _plain(message: str) -> str:
     """Returns a message of msgspec's in the words of TOML."""
     text, _, place = message.partition(" - at `")
     section = place.removesuffix("`").removeprefix("$").removeprefix(".")
+    if text.startswith("Invalid enum value"):
+        text += f" (known: {', '.join(_choices(section))})"
     text = text.replace("Object contains unknown field", "unknown key")
     text = text.replace("Object missing required field", "missing key")
     return f"{text[:1].lower()}{text[1:]}" + (f" at {section}" if section else "")
+
+
+def _choices(section: str) -> list[str]:
+    """Returns what may stand at a key of a closed set, `trainer.optim` or the like."""
+    table, _, key = section.rpartition(".")
+    owner = {"trainer": Trainer, "lora": Lora}.get(table, Recipe)
+    return [value for value in get_args(get_type_hints(owner)[key]) if isinstance(value, str)]

@@ -7,7 +7,10 @@ a whole one.
 
 from __future__ import annotations
 
+import errno
 import json
+import math
+import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -88,10 +91,24 @@ def _flat(data: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     return flat
 
 
+def make_steps(out: Path) -> None:
+    """Makes the folder of the steps, if it is not there.
+
+    Raises:
+        UsageError: it cannot be made.
+    """
+    try:
+        steps_folder(out).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"--out {out}: cannot be written: {error.strerror}; give another place"
+        ) from error
+
+
 def begin(out: Path, job: Mapping[str, Any]) -> None:
     """Makes the folder of the steps, and drops those that were never finished."""
     steps = steps_folder(out)
-    steps.mkdir(parents=True, exist_ok=True)
+    make_steps(out)
     drop_partial(out)
     for folder in steps.glob("checkpoint-*"):
         if not (folder / WHOLE).is_file():
@@ -115,12 +132,25 @@ def partial_folder(out: Path) -> Path:
 
 
 def finished(out: Path) -> bool:
-    """Whether the last step that was saved whole is the last there is."""
+    """Whether the last step that was saved whole is the last there is.
+
+    Raises:
+        UsageError: its state is damaged, or training had diverged.
+    """
     last = last_step(out)
     if last is None:
         return False
     state = _state(last)
     return state.global_step >= state.max_steps
+
+
+def tokens_of(step: Path) -> int:
+    """Returns how many tokens had been trained on when a step was saved, `num_tokens` of the log.
+
+    Raises:
+        UsageError: its state is damaged, or training had diverged.
+    """
+    return int(max((entry.get("num_tokens", 0) for entry in _state(step).log_history), default=0))
 
 
 def publish(out: Path) -> None:
@@ -158,7 +188,26 @@ def publish(out: Path) -> None:
 
 
 def _state(step: Path) -> _TrainerState:
-    return msgspec.json.decode((step / TRAINER_STATE).read_bytes(), type=_TrainerState)
+    file = step / TRAINER_STATE
+    try:  # transformers writes NaN, which is no JSON to msgspec
+        state = msgspec.convert(json.loads(file.read_bytes()), _TrainerState)
+    except (OSError, ValueError, msgspec.ValidationError) as error:
+        raise UsageError(f"{file}: cannot be read: {error}; remove {step}") from error
+    for entry in state.log_history:
+        if what := not_finite(entry):
+            raise UsageError(
+                f"{step}: diverged at step {entry.get('step')}: {what}; remove {step.parent}, "
+                "lower learning_rate and begin anew"
+            )
+    return state
+
+
+def not_finite(entry: Mapping[str, Any]) -> str | None:
+    """Returns what a log's entry says of a step that diverged, `loss nan`; None if it did not."""
+    for key in ("loss", "grad_norm"):
+        if not math.isfinite(entry.get(key, 0.0)):
+            return f"{key} {entry[key]}"
+    return None
 
 
 def _line(entry: Mapping[str, Any]) -> bytes:
@@ -196,6 +245,13 @@ def one_line(what: str, out: Path) -> Iterator[None]:
         yield
     except Exception as error:
         last = last_step(out)
-        left = f"{last} is whole: make room and go on with --resume" if last else "nothing is saved"
+        remedy = "make room" if _is_full(error) else "mend this"
+        left = f"{last} is whole: {remedy} and go on with --resume" if last else "nothing is saved"
         line = " ".join(str(error).split())[:300]
         raise StoreError(f"{out}: {what} failed: {type(error).__name__}: {line}; {left}") from error
+
+
+def _is_full(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return os.strerror(errno.ENOSPC) in str(error)

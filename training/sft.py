@@ -1,8 +1,8 @@
 """The command that fine-tunes a checkpoint on the traces of one contract.
 
-`python -m training.sft --help` shows it. Everything that can be wrong is found before any weight is
-loaded. What trains is in `training.finetune`, which imports torch and TRL, and is itself imported
-when all that needs neither has been checked.
+`python -m training.sft --help` shows it. What can be told without the weights is told before
+any is loaded. What trains is in `training.finetune`, which imports torch and TRL, and is itself
+imported when all that needs neither has been checked.
 """
 
 from __future__ import annotations
@@ -85,8 +85,10 @@ def parser() -> argparse.ArgumentParser:
         help="trackers: tensorboard, wandb, ...; default: none",
     )  # fmt: skip
     parser.add_argument(
-        "--dry-run", action="store_true", help="check everything, say what would be done, and stop"
-    )
+        "--dry-run", action="store_true",
+        help="check what needs no weights (recipe, traces, tokenizer, packages), say what would be "
+        "done, and stop",
+    )  # fmt: skip
     return parser
 
 

@@ -176,6 +176,22 @@ def test_too_few_pairs_is_one_line_and_a_status(
     assert "of 5 pairs passed the filters in 4 tasks: give a larger" in capsys.readouterr().err
 
 
+def test_the_filters_that_refused_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "t"
+    assert collect(folder, "--max-tokens", "100", "--max-tries", "2") == 1
+    assert capsys.readouterr().out == (
+        f"{folder}: 0 pairs of 2 tasks, 2 refused (persistent: window 2; stateless: window 2)\n"
+    )
+    folder = tmp_path / "whole"
+    assert collect(folder) == 0
+    digest = read_record(folder).survey.digest
+    assert capsys.readouterr().out == (
+        f"{folder}: 5 pairs of 5 tasks, 0 refused; digest {digest}\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

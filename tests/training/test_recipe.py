@@ -106,11 +106,21 @@ def test_what_is_given_stands_in_place_of_the_files(tmp_path: Path) -> None:
         ("learning_rate = 1\n" + SMALL, "unknown key `learning_rate`"),
         (SMALL.replace("1e-4", '"high"'), "expected `float`, got `str` at trainer.learning_rate"),
         (SMALL.replace("1e-4", "-1.0"), "expected `float` > 0.0 at trainer.learning_rate"),
-        (SMALL.replace("persistent", "reset"), "invalid enum value 'reset' at contract"),
+        (
+            SMALL.replace("persistent", "reset"),
+            "invalid enum value 'reset' (known: persistent, stateless, mixed) at contract",
+        ),
+        (
+            SMALL + 'optim = "sgd"\n',
+            "'sgd' (known: adamw_torch, adamw_torch_fused, paged_adamw_8bit) at trainer.optim",
+        ),
+        ('match = "token"\n' + SMALL, "'token' (known: episodes, tokens) at match"),
         (SMALL.replace("[1]", "[]"), "length >= 1 at seeds"),
         (SMALL.replace('base = "b"\n', ""), "missing key `base`"),
         (SMALL + "[lora]\nr = 0\nlora_alpha = 1\n", "expected `int` >= 1 at lora.r"),
         ('quantization = "nf4"\n' + SMALL, "quantized weights cannot be trained themselves"),
+        (SMALL + "max_steps = 0\n", "max_steps = 0: give at least 1, or -1 for num_train_epochs"),
+        (SMALL + "max_steps = -2\n", "max_steps = -2: give at least 1, or -1"),
         ("base = [", "cannot be read as a recipe"),
     ],
 )

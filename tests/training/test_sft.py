@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from okrt.errors import UsageError
@@ -172,7 +173,9 @@ def test_it_says_what_it_does(run: Sft, capfd: pytest.CaptureFixture[str]) -> No
 def test_help_ends_in_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         sft.main(["--help"])
-    assert "--out checkpoints/toy-stateless" in capsys.readouterr().out.splitlines()[-1]
+    out = capsys.readouterr().out
+    assert "--out checkpoints/toy-stateless" in out.splitlines()[-1]
+    assert "--dry-run check what needs no weights" in " ".join(out.split())
 
 
 # -- what it refuses, before any weight is loaded --------------------------------------------------
@@ -204,7 +207,8 @@ def test_a_dry_run_writes_nothing(
         (["--base", "/no where"], "base '/no where' cannot be found"),
         (["--traces", "nowhere"], "no traces folder"),
         (["--contract", "mixed"], "collect with --cue true"),
-        (["--report-to", "wandb"], "--report-to wandb: not installed"),
+        (["--report-to", "wandb"], "--report-to wandb: not installed; install wandb's own package"),
+        (["--report-to", "wandbb"], "--report-to wandbb: no such tracker; known: azure_ml, "),
     ],
 )
 def test_a_mistake_is_one_line(
@@ -260,6 +264,60 @@ def test_a_place_that_is_taken_is_left_alone(
     taken.write_text("mine")
     _refused(run, capfd, "--resume" if what == "steps" else "out: not empty")
     assert taken.read_text() == "mine"
+
+
+@pytest.mark.usefixtures("no_loading")
+def test_a_place_that_cannot_be_written_is_told(
+    run: Sft, toy: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--out", str(toy / "out")) == 2
+    err = capfd.readouterr().err.splitlines()
+    assert err[1:] == [
+        f"sft: --out {toy / 'out'}: cannot be written: Not a directory; give another place"
+    ]
+
+
+# -- what it refuses once it has the weights ------------------------------------------------------
+
+
+def test_a_base_that_lacks_weights_is_not_trained(
+    run: Sft, checkpoint: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    base = Path(shutil.copytree(checkpoint, tmp_path / "base"))
+    weights = load_file(base / "model.safetensors")
+    for name in ("model.layers.1.mlp.up_proj.weight", "model.layers.1.mlp.down_proj.weight"):
+        del weights[name]
+    save_file(weights, base / "model.safetensors", {"format": "pt"})
+    assert run("--base", str(base)) == 2
+    assert capfd.readouterr().err.splitlines()[1:] == [
+        f"sft: {base}: the weights lack 2 tensors, model.layers.1.mlp.down_proj.weight first; "
+        "save or copy the checkpoint again"
+    ]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_base_that_is_cut_off_is_one_line(
+    run: Sft, checkpoint: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    base = Path(shutil.copytree(checkpoint, tmp_path / "base"))
+    file = base / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1000])
+    assert run("--base", str(base)) == 2
+    (line,) = capfd.readouterr().err.splitlines()[1:]
+    assert line.startswith(f"sft: {base}: cannot be trained by this recipe: SafetensorError: ")
+    assert line.endswith("; check the recipe, and that the base's files are whole")
+
+
+def test_a_base_with_weights_that_are_no_numbers_is_told(
+    run: Sft, checkpoint: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    base = Path(shutil.copytree(checkpoint, tmp_path / "base"))
+    weights = load_file(base / "model.safetensors")
+    weights["model.norm.weight"].fill_(torch.nan)
+    save_file(weights, base / "model.safetensors", {"format": "pt"})
+    assert run("--base", str(base)) == 2
+    (line,) = capfd.readouterr().err.splitlines()[1:]
+    assert line.startswith("sft: step 1: loss nan, before any weight was changed; check that the ")
 
 
 # -- the adapter's canary --------------------------------------------------------------------------

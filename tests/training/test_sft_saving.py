@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from okrt.errors import StoreError
 from tests.training.sft_toys import losses
 from tests.training.toy_plans import collect
 from training import callbacks, finetune, saving, sft
@@ -100,7 +102,7 @@ def test_a_disk_that_fills_in_a_step_keeps_the_step_before(
     out = tmp_path / "out"
     kept = tmp_path / "out.steps" / "checkpoint-2"
     assert "saving a step failed: OSError: [Errno 28] No space left on device" in err
-    assert f"{kept} is whole" in err
+    assert f"{kept} is whole: make room" in err
     assert (tmp_path / "out.steps" / "checkpoint-4" / "adapter_model.safetensors").is_file()
     assert not out.exists()
     assert saving.last_step(out) == kept
@@ -144,6 +146,9 @@ def test_ctrl_c_saves_and_stops(
     )
     assert run("--resume") == 0
     assert losses(tmp_path / "out") == straight
+    log = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
+    tokens = [entry["num_tokens"] for entry in log]
+    assert tokens == sorted(set(tokens))
 
 
 def test_another_recipe_does_not_go_on(
@@ -187,3 +192,76 @@ def test_a_half_saved_step_is_passed_over_and_dropped(tmp_path: Path) -> None:
 def test_resuming_from_nothing_starts_anew(run: Sft, straight: Any, tmp_path: Path) -> None:
     assert run("--resume") == 0
     assert losses(tmp_path / "out") == straight
+
+
+# -- training that diverges ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("save_steps", [1, 2])
+def test_training_that_diverges_stops_there_and_publishes_nothing(
+    run: Sft, toy: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], save_steps: int
+) -> None:
+    text = RECIPE.replace("1e-2", "1e30").replace("save_steps = 2", f"save_steps = {save_steps}")
+    toy.write_text(text)
+    assert run() == 2
+    err = capfd.readouterr().err.splitlines()
+    out, kept = tmp_path / "out", tmp_path / "out.steps" / "checkpoint-1"
+    left = f"what was saved before is in {kept}" if save_steps == 1 else "nothing was saved before"
+    assert err[1:] == [
+        "sft: diverged at step 2: loss nan; lower learning_rate (1e+30) and give another --out; "
+        + left
+    ]
+    assert not out.exists()
+    assert saving.last_step(out) == (kept if save_steps == 1 else None)
+
+
+@pytest.mark.parametrize(
+    ("state", "complaint"),
+    [
+        (
+            '{"global_step": 5, "max_steps": 5, "log_history": [{"step": 3, "loss": NaN}]}',
+            "diverged at step 3: loss nan; remove ",
+        ),
+        ('{"global_step": 5, "max_', "trainer_state.json: cannot be read: "),
+        ('{"global_step": 5}', "trainer_state.json: cannot be read: "),
+    ],
+)
+def test_a_state_that_cannot_be_gone_on_with_is_one_line(
+    run: Sft,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    state: str,
+    complaint: str,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(saving, "_sort_targets", _full)
+        assert run() == 2
+    (tmp_path / "out.steps" / "checkpoint-5" / "trainer_state.json").write_text(state)
+    capfd.readouterr()
+    assert run("--resume") == 2
+    assert complaint in capfd.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "make room"),
+        (RuntimeError(f"IoError: {os.strerror(errno.ENOSPC)}"), "make room"),
+        (OSError(errno.EACCES, os.strerror(errno.EACCES)), "mend this"),
+        (KeyError("target_modules"), "mend this"),
+    ],
+)
+def test_room_is_asked_for_where_the_disk_is_full(
+    tmp_path: Path, error: Exception, remedy: str
+) -> None:
+    out = tmp_path / "out"
+    saving.begin(out, {})
+    (tmp_path / "out.steps" / "checkpoint-2").mkdir()
+    saving.mark_whole(out, 2)
+    with (
+        pytest.raises(StoreError, match=f"is whole: {remedy} and go on with --resume"),
+        saving.one_line("saving", out),
+    ):
+        raise error
