@@ -106,9 +106,7 @@ def merge(runs: Sequence[Path], out: Path, progress: Progress = lambda text: Non
     order = sorted(found.episodes.values(), key=lambda held: (held.place.key, held.place.id))
     _check_keys(order)
     plan = plan_of(chain.from_iterable(keys_of(part.plan) for part in parts))
-    shards = frozenset[Shard]().union(*(part.shards for part in parts))
-    if not all(part.shards for part in parts):
-        shards = frozenset()  # one is whole, and says what there must be
+    shards = _shards(parts)
     finished = {held.place.key for held in order if not held.place.failed}
     missing = missing_shards(shards)
     complete = not missing and finished.issuperset(keys_of(plan))
@@ -125,6 +123,14 @@ def merge(runs: Sequence[Path], out: Path, progress: Progress = lambda text: Non
         complete=complete,
         left_out=tuple(found.left_out),
     )
+
+
+def _shards(parts: Sequence[_Part]) -> frozenset[Shard]:
+    """Returns the shards by which to tell what is missing: not those whose work a run that is whole
+    holds as well, and says what there must be of it."""
+    whole = {key for part in parts if not part.shards for key in keys_of(part.plan)}
+    cut = [part for part in parts if part.shards and not whole.issuperset(keys_of(part.plan))]
+    return frozenset[Shard]().union(*(part.shards for part in cut))
 
 
 def _part(path: Path) -> _Part:

@@ -101,6 +101,17 @@ def test_missing_shards_are_named_until_they_are_there(tmp_path: Path) -> None:
     assert files(tmp_path / "four") == files(tmp_path / "straight")
 
 
+def test_a_whole_run_says_nothing_of_shards_of_another_work(tmp_path: Path) -> None:
+    whole = part(tmp_path / "whole", EPISODES_OF_ALL[:4])
+    shard = part(tmp_path / "shard", EPISODES_OF_ALL[4:6], shard="1/2")
+    merged = merge([whole, shard], tmp_path / "out")
+    assert (merged.missing_shards, merged.complete) == (("2/2",), False)
+    rest = part(tmp_path / "rest", EPISODES_OF_ALL[6:], shard="2/2")
+    assert merge([tmp_path / "out", rest], tmp_path / "all").complete
+    of_it = part(tmp_path / "of_it", EPISODES_OF_ALL[:2], shard="1/2")
+    assert merge([whole, of_it], tmp_path / "again").complete
+
+
 def test_a_plan_that_is_not_fulfilled_is_incomplete(tmp_path: Path) -> None:
     plan = plan_of(map(key_of, EPISODES_OF_ALL))
     some = part(tmp_path / "some", EPISODES_OF_ALL[:5], plan=plan)
