@@ -37,6 +37,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 from okrt.errors import UsageError
 from okrt.models.local import LocalModel
 from okrt.models.template import chat_template
+from okrt.models.weights import check_whole
 from training import saving
 from training.callbacks import Progress, StopDiverged, quiet, stopping
 from training.dataset import Encoded
@@ -174,12 +175,7 @@ def _load_model(job: Job, args: SFTConfig, quantization: BitsAndBytesConfig | No
         trust_remote_code=False,
         output_loading_info=True,
     )
-    # transformers fills what is missing with random numbers and goes on.
-    if missing := sorted(info["missing_keys"]):
-        raise UsageError(
-            f"{job.base}: the weights lack {len(missing)} tensors, {missing[0]} first; save or "
-            "copy the checkpoint again"
-        )
+    check_whole(job.base, info)
     return model
 
 

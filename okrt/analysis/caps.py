@@ -23,7 +23,7 @@ from okrt.analysis.estimands import (
     score,
     total_tokens,
 )
-from okrt.analysis.pairing import Cell, paired
+from okrt.analysis.pairing import Cell
 from okrt.analysis.stats import LEVEL, Estimate, Inference, OverSeeds, Unknown, over_seeds
 from okrt.errors import UsageError
 
@@ -89,11 +89,14 @@ def _all(cells: FourCells) -> tuple[Cell, ...]:
 
 
 def _check_caps(tight: Sequence[Cell], slack: Sequence[Cell]) -> None:
-    for side in (tight, slack):
-        paired(*side)
-    caps = [{row.tool_cap for cell in side for row in cell} for side in (tight, slack)]
-    if caps[0] and caps[0] == caps[1]:
-        raise UsageError(f"both sides ran under the tool cap {caps[0].pop()}: compare two caps")
+    """That each cell is of one cap is looked at where it is paired."""
+    sides = [{cell[0].tool_cap for cell in side if cell} for side in (tight, slack)]
+    for caps in sides:
+        if len(caps) > 1:
+            named = ", ".join(map(str, sorted(caps)))
+            raise UsageError(f"the cells of one side differ in tool_cap ({named}): use one cap")
+    if sides[0] and sides[0] == sides[1]:
+        raise UsageError(f"both sides ran under the tool cap {sides[0].pop()}: compare two caps")
 
 
 def over_training_seeds(
@@ -160,9 +163,7 @@ class Dose:
     tasks: int
     score: Estimate
     total_tokens: Estimate
-    """The mean over tasks; without an upper end where limits cut many episodes."""
-    at_least: bool
-    """Whether they did, so that the tokens are a lower bound."""
+    """The mean over tasks; "at least" so many where limits cut many episodes."""
     missing_variable_rate: Estimate
     lost_rate: Estimate
     exposure: Estimate | None
@@ -232,7 +233,6 @@ def _dose(cell: CellFigures, cap: int, rows: Sequence[Brief], level: float) -> D
         tasks=cell.tasks,
         score=cell.score,
         total_tokens=tokens.estimate(level),
-        at_least=cell.at_least,
         missing_variable_rate=cell.missing_variable_rate,
         lost_rate=cell.lost_rate,
         exposure=cell.exposure,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -133,13 +133,22 @@ def _load_model(path: Path, device: torch.device) -> Any:
             output_loading_info=True,
             **({"device_map": "auto"} if spread else {}),
         )
-    # transformers fills what is missing with random numbers and goes on.
+    check_whole(path, info)
+    return (model if spread else model.to(device)).eval()
+
+
+def check_whole(path: Path, info: Mapping[str, Any]) -> None:
+    """Takes what `from_pretrained` says of its loading: transformers fills what is missing with
+    random numbers and goes on.
+
+    Raises:
+        UsageError: the checkpoint lacks weights.
+    """
     if missing := sorted(info["missing_keys"]):
         raise UsageError(
             f"{path}: the weights lack {len(missing)} tensors, {missing[0]} first; save or copy "
             "the checkpoint again"
         )
-    return (model if spread else model.to(device)).eval()
 
 
 @contextmanager

@@ -154,12 +154,11 @@ def _share(estimate: Estimate | None) -> str:
     return "" if estimate is None else shown(estimate, 100, 1, "%")
 
 
-def _count(dose: Dose) -> str:
+def _count(found: Estimate) -> str:
     """Tokens; whole ones, in thousands."""
-    found = dose.total_tokens
     if found.value is None:
         return ""
-    text = f"{'>= ' if dose.at_least else ''}{found.value:,.0f}"
+    text = f"{'>= ' if found.side else ''}{found.value:,.0f}"
     if found.low is None and found.high is None:
         return f"{text} [{NOTHING}]"
     low, high = ("..." if end is None else f"{end:,.0f}" for end in (found.low, found.high))
@@ -174,7 +173,7 @@ def _most(dose: Dose) -> str:
 
 _SHOWS: tuple[tuple[str, Callable[[Dose], str]], ...] = (
     ("score", lambda dose: shown(dose.score)),
-    ("total tokens", lambda dose: _count(dose)),
+    ("total tokens", lambda dose: _count(dose.total_tokens)),
     ("missing-variable episodes", lambda dose: _share(dose.missing_variable_rate)),
     ("lost-variable episodes", lambda dose: _share(dose.lost_rate)),
     (BEYOND, lambda dose: _share(dose.exposure)),

@@ -104,7 +104,8 @@ def _leaves_out(name: str, own: Any, stated: Any) -> bool:
         mine, theirs = specs.seeds(own), specs.seeds(stated)
         return theirs.start < mine.start or theirs.stop > mine.stop
     if name == "repeats":  # what is no number is refused where it is read
-        return own.isdecimal() and len(own) <= len(stated) and int(own) < int(stated)
+        number = own.strip().lstrip("0")
+        return number.isdecimal() and len(number) <= len(stated) and int(number) < int(stated)
     if name == "tool-cap":
-        return stated not in own.split(",")
+        return stated not in [cap.strip() for cap in own.split(",")]
     return not {*stated} <= {*own}

@@ -271,12 +271,13 @@ def test_where_limits_cut_many_episodes_tokens_are_at_least() -> None:
     ]
     (sweep,) = sweeps(tables(found))
     tight, slack = doses(sweep)[:2]
-    assert (tight.at_least, slack.at_least) == (False, True)
+    assert (tight.total_tokens.side, slack.total_tokens.side) == ("", "at least")
     assert tight.total_tokens.high is not None
     assert slack.total_tokens.low is not None
     assert slack.total_tokens.high is None
     few = [one for one in found if one.seed < 105]  # too few for any interval
-    assert [one.at_least for one in doses(sweeps(tables(few))[0])[:2]] == [False, True]
+    found_few = doses(sweeps(tables(few))[0])[:2]
+    assert [one.total_tokens.side for one in found_few] == ["", "at least"]
 
 
 def test_tokens_of_runs_with_different_packages_are_not_averaged() -> None:

@@ -213,6 +213,10 @@ def test_the_cap_that_the_file_states_is_run(gated: Run) -> None:
     assert "--okrt-tool-cap 6 contradicts the gates 'gates.toml', which state 4" in text(result)
     result = gated("--okrt-tool-cap=44", "--okrt-repeats=" + "9" * 5000, gates=capped)
     assert "--okrt-tool-cap 44 contradicts the gates" in text(result)
+    twice = capped.replace("seeds = 10", "seeds = 10\nrepeats = 10")
+    for fewer in ("007", " 7"):
+        result = gated(f"--okrt-repeats={fewer}", gates=twice)
+        assert "contradicts the gates 'gates.toml', which state 10" in text(result)
     result = gated("--okrt-repeats=" + "9" * 5000, gates=capped)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "--okrt-repeats '9999" in text(result)

@@ -89,10 +89,7 @@ def _data(sweep: Sweep, made: Mapping[str, Any]) -> dict[str, Any]:
             {
                 "cell": sweep.cells.index((one["model"], one["contract"])),
                 "cap": one["tool_cap"],
-                **{
-                    name: _estimate(one[field], field == "total_tokens" and one["at_least"])
-                    for name, field in _DOSES.items()
-                },
+                **{name: _estimate(one[field]) for name, field in _DOSES.items()},
             }
             for one in made["doses"]
         ],
@@ -109,9 +106,9 @@ def _data(sweep: Sweep, made: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _estimate(found: Mapping[str, Any] | None, at_least: bool = False) -> dict[str, Any] | None:
+def _estimate(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """An estimate as the charts take it; None where there is nothing to show."""
     if found is None or found["value"] is None or not math.isfinite(found["value"]):
         return None
     ends = {end: found[end] for end in ("low", "high")}
-    return {"value": found["value"], **ends, "at_least": at_least}
+    return {"value": found["value"], **ends, "at_least": found["side"] == "at least"}
